@@ -12,11 +12,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from harness import plugins
 from harness.experiment import target as targets
-from harness.experiment.spec import SAMPLE_PAIRS, Trial
+from harness.experiment.spec import SAMPLE_PAIRS, TRIAL_VARIABLE, Trial
 from harness.measure.record.plan import TaskShare
 from harness.measure.result import Named
 
@@ -122,8 +120,8 @@ def paceline(
 def case_file(folder: Path, of: Trial) -> dict[str, str]:
     """The environment in which Locust plays this case."""
     path = folder / "case.json"
-    path.write_bytes(msgspec.json.encode(of))
-    return {"PACELINE_CASE": str(path)}
+    path.write_bytes(of.as_json())
+    return {TRIAL_VARIABLE: str(path)}
 
 
 BUSY = {"lag", "client_ceiling", "client_starved", "client_time", "lag_bound", "bursts", "drift", "unsettled"}

@@ -15,7 +15,7 @@ from harness.bulk.row_items import DeadLetterReason, Rows, Ticket
 from harness.bulk.saving import Store
 from harness.bulk.server_watch import ServerWatch
 from harness.bulk.settings import ProcessSettings
-from harness.bulk.tally import RowCounts, Share
+from harness.bulk.tally import DeadLetterShare, RowCounts
 from harness.client.types import Outcome, Result
 
 Tell = Callable[[str, dict[str, Any]], None]
@@ -42,7 +42,7 @@ class Results:
         self._server = server
         self._tell = tell
         self._stop = stop
-        self._share = Share(settings.errors_max, settings.errors_least)
+        self._share = DeadLetterShare(settings.errors_max, settings.errors_least)
         # Also true after the note that the strategy ignores priorities.
         self._priority_settled = rows.priorities
 

@@ -83,7 +83,7 @@ class Rows:
         built = [*(plugins.make("task", text) for text in tasks), *map(Http, http)]
         self._tasks: dict[str, Task] = {task.name: task for task in built}
         if len(self._tasks) < len(built):
-            raise UsageError("--task: each task once; a row tells tasks apart by their names")
+            raise UsageError("--task: each task once; rows choose their task by its name")
         self._only: Task | None = built[0] if len(built) == 1 else None
         # Only the named tasks are allowed.
         self._closed = bool(built)

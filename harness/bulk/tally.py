@@ -112,7 +112,7 @@ def broken(error: Exception, sent: float = math.nan, done: float = math.nan) -> 
     return Response(Outcome.bad_response, sent=sent, done=done, error=f"{type(error).__name__}: {error}")
 
 
-class Share:
+class DeadLetterShare:
     """The share of dead letters among the last `WINDOW` lines; pure."""
 
     def __init__(self, maximum: float, least: int) -> None:

@@ -9,11 +9,11 @@ from contextlib import suppress
 import msgspec
 
 from harness.bulk.fleet.message_frames import framed, read_frame
-from harness.bulk.fleet.messages import Beat, Order, Reply, packed
+from harness.bulk.fleet.messages import Beat, Reply, WorkerOrder, packed
 from harness.bulk.fleet.range_worker import Worker
 from harness.bulk.sinks import write_all
 
-_order, _reply = msgspec.msgpack.Decoder(Order), msgspec.msgpack.Decoder(Reply)
+_order, _reply = msgspec.msgpack.Decoder(WorkerOrder), msgspec.msgpack.Decoder(Reply)
 _LIMIT = 64 * 1024 * 1024
 
 

@@ -7,8 +7,10 @@ from typing import Any
 
 import click
 
+from harness.base.options import filled
 from harness.cli.command import Command, left_out, options_of
 from harness.cli.options import Backend, drawn_from_trace, play, played_on, replaying_at_rates, shared
+from harness.experiment.capacity import CapacitySettings, prepare_capacity
 
 SET_BY_SEARCH = {"strategies", "variants", "slo", "items", "rate", "duration", "load", "reference", "control"}
 SET_BY_SEARCH |= {"warmup", "repeats", "repeats_width", "repeats_max", "repeats_budget_s"}
@@ -21,17 +23,12 @@ def capacity_only(options: Decorator) -> Decorator:
     return lambda function: left_out(replaying_at_rates(options(function)), SET_BY_SEARCH)
 
 
-def of_capacity(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options of the search itself."""
-    from harness.experiment.capacity import CapacitySettings
-
-    return options_of(CapacitySettings)(function)
+of_capacity = options_of(CapacitySettings)
+"""The options of the search itself."""
 
 
 def search(options: dict[str, Any], backend: Backend | None = None) -> int:
     """Play the search on a backend [default: child processes] and report it."""
-    from harness.base.options import filled
-    from harness.experiment.capacity import CapacitySettings, prepare_capacity
     from harness.measure.judge.capacity.wording import plan_words, probe_words
 
     wanted = filled(CapacitySettings, options)

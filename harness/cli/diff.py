@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +9,7 @@ import click
 
 from harness.base.quantity import SHARE_HELP, share
 from harness.cli.command import Command, Quantity
+from harness.cli.streams import check_json_output, write_output
 from harness.client.errors import UsageError
 
 if TYPE_CHECKING:
@@ -58,7 +58,6 @@ def command(
     """
     from harness.cli.diff_show import show
     from harness.cli.signals import reader_may_leave
-    from harness.cli.streams import check_json_output
     from harness.measure.diff_result import encode
     from harness.measure.judge.compared_figures import named
     from harness.measure.judge.diff import EXIT_CODES, diff
@@ -75,8 +74,7 @@ def command(
     written = [] if out is None else _write(found, out)
     with reader_may_leave():
         if as_json:
-            sys.stdout.buffer.write(encode(found))
-            sys.stdout.flush()
+            write_output(encode(found))
         elif markdown:
             click.echo(as_markdown(found), nl=False)
         else:

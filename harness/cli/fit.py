@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
-import sys
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
+from harness.base.options import filled
 from harness.cli.command import Command, options_of
-
-if TYPE_CHECKING:
-    from harness.fitting.fitter import FitSettings, Fitted
-
-
-def _options(function: Any) -> Any:
-    from harness.client.transport.connection_settings import ConnectionSettings
-    from harness.fitting.fitter import FitSettings
-
-    return options_of(FitSettings, ConnectionSettings)(function)
+from harness.cli.streams import check_json_output, write_output
+from harness.client.transport.connection_settings import ConnectionSettings
+from harness.fitting.fitter import FitSettings, Fitted, NotFitted, fit_server
 
 
 @click.command("fit", cls=Command)
-@_options
+@options_of(FitSettings, ConnectionSettings)
 @click.option("--json", "as_json", is_flag=True, help="Write parameters and errors as JSON to stdout.")
 @click.option("--quiet", is_flag=True, help="Show no progress.")
 def command(as_json: bool, quiet: bool, **options: Any) -> int:
@@ -35,11 +28,8 @@ def command(as_json: bool, quiet: bool, **options: Any) -> int:
     paceline fit --target http://127.0.0.1:8000 --task similarity --out my-server.toml
     paceline fit --server fill-mask --out my-server.toml --time 60s     # try the method on a mock
     """
-    from harness.base.options import filled
     from harness.cli.progress import numbered
     from harness.cli.signals import stopped_as_by_ctrl_c
-    from harness.cli.streams import check_json_output
-    from harness.fitting.fitter import FitSettings, NotFitted, fit_server
 
     check_json_output(as_json)
     wanted = filled(FitSettings, options)
@@ -61,8 +51,7 @@ def _end(found: Fitted, wanted: FitSettings, as_json: bool) -> int:
     if as_json:
         import msgspec
 
-        sys.stdout.buffer.write(msgspec.json.format(msgspec.json.encode(as_data(found)), indent=2) + b"\n")
-        sys.stdout.flush()
+        write_output(msgspec.json.format(msgspec.json.encode(as_data(found)), indent=2) + b"\n")
     else:
         click.echo(table(found))
     if found.refused:

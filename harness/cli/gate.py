@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import datetime as dt
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from harness.base.options import filled
 from harness.cli.command import Command, described, left_out, options_of
 from harness.cli.options import replaying, settings_of, shared
+from harness.cli.streams import check_json_output, write_output
 from harness.client.errors import UsageError
+from harness.experiment.gate import play
+from harness.experiment.gate_settings import GateSettings
 
 if TYPE_CHECKING:
     from harness.measure.gate_result import Gate
@@ -32,8 +35,6 @@ HELP = {
 
 
 def _gate_only(function: Any) -> Any:
-    from harness.experiment.gate_settings import GateSettings
-
     return options_of(GateSettings)(described(left_out(replaying(shared(function)), SETS), HELP))
 
 
@@ -56,13 +57,9 @@ def command(junit: Path | None, summary: Path | None, **options: Any) -> int:
     paceline gate --baseline runs/main --target http://127.0.0.1:8000 --slo "p99<500ms" --junit gate.xml
     paceline gate --baseline-capacity runs/main --candidate-capacity runs/branch --capacity-limit 20%
     """
-    from harness.base.options import filled
     from harness.cli.live import live_view, where_is
     from harness.cli.progress import ProgressDisplay
     from harness.cli.signals import reader_may_leave
-    from harness.cli.streams import check_json_output
-    from harness.experiment.gate import play
-    from harness.experiment.gate_settings import GateSettings
     from harness.measure.judge.gate import EXIT_CODES
     from reports.gate import write
 
@@ -108,6 +105,5 @@ def _show(gate: Gate, written: list[Path], as_json: bool, brief: bool) -> None:
     from reports.gate import text
 
     if as_json:
-        sys.stdout.buffer.write(encode(gate))
-        sys.stdout.flush()
+        write_output(encode(gate))
     click.echo(text(gate, written, brief), err=as_json, nl=False)

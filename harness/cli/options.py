@@ -13,7 +13,7 @@ from click.core import ParameterSource
 
 from harness.base.options import filled
 from harness.cli.command import options_of
-from harness.cli.streams import check_json_output
+from harness.cli.streams import check_json_output, write_output
 from harness.client.errors import UsageError
 
 Execute = Callable[..., tuple[Any, bool]]
@@ -110,8 +110,7 @@ def play(
         result, interrupted, written = _played(run, options, execute or real.execute, live)
     with _hint(run.directory, "result.json", "{}/result.json is complete"), reader_may_leave():
         if options["as_json"]:
-            sys.stdout.buffer.write(encode(result))
-            sys.stdout.flush()
+            write_output(encode(result))
         where = {"to_stderr": options["as_json"], "brief": options["quiet"], "interrupted": interrupted}
         show(result, run.directory, written, **where)
     return exit_code(result)

@@ -11,7 +11,7 @@ import click
 
 from harness.base.files import write_atomically
 from harness.cli.command import Command, PluginName
-from harness.cli.streams import check_json_output
+from harness.cli.streams import check_json_output, write_output
 from harness.client.errors import UsageError
 
 
@@ -73,6 +73,7 @@ def _run(directory: Path, formats: tuple[str, ...], charts: bool, brief: bool) -
     """A run, computed again from its records."""
     from harness.cli.show import show
     from harness.measure.judge.verdict import exit_code
+    from harness.measure.reduce.finished import write_result
     from harness.measure.reduce.summary import summarize_run
     from harness.measure.result import encode
     from reports import page
@@ -86,7 +87,7 @@ def _run(directory: Path, formats: tuple[str, ...], charts: bool, brief: bool) -
     data = encode(result)
 
     def write() -> list[Path]:
-        write_atomically(directory / "result.json", data)
+        write_result(result, directory)
         return page.write(result, directory, formats or ("html", "markdown"), charts)
 
     return _Judged(
@@ -154,8 +155,7 @@ def _write(content: bytes, output: str) -> None:
 
 
 def _print(content: bytes) -> None:
-    sys.stdout.buffer.write(content)
-    sys.stdout.flush()
+    write_output(content)
 
 
 def _check_version(path: Path) -> None:

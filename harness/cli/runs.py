@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from harness.cli.command import Command
-from harness.cli.streams import check_json_output
+from harness.cli.streams import check_json_output, write_output
 from harness.client.errors import UsageError
 
 if TYPE_CHECKING:
@@ -53,8 +52,7 @@ def command(folder: Path, kinds: tuple[str, ...], case: str | None, page: Path |
         _write(found, folder, page)
     with reader_may_leave():
         if as_json:
-            sys.stdout.buffer.write(encode(found))
-            sys.stdout.flush()
+            write_output(encode(found))
         else:
             show(found, page)
     return 0

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from harness.base.options import filled
 from harness.cli.command import Command, options_of
+from harness.cli.streams import check_json_output, write_output
+from harness.experiment.self_test import SelfTestSettings, self_test
 
 if TYPE_CHECKING:
     from harness.measure.self_test_result import SelfTest
 
 
-def _options(function: Any) -> Any:
-    from harness.experiment.self_test import SelfTestSettings
-
-    return options_of(SelfTestSettings)(function)
-
-
 @click.command("self-test", cls=Command)
-@_options
+@options_of(SelfTestSettings)
 @click.option("--json", "as_json", is_flag=True, help="Write the figures as JSON.")
 @click.option("--quiet", is_flag=True, help="Show no progress.")
 def command(as_json: bool, quiet: bool, **options: Any) -> int:
@@ -34,10 +30,7 @@ def command(as_json: bool, quiet: bool, **options: Any) -> int:
     paceline self-test --full        # and the table of docs/measuring.md
     paceline self-test --json
     """
-    from harness.base.options import filled
     from harness.cli.signals import reader_may_leave, stopped_as_by_ctrl_c
-    from harness.cli.streams import check_json_output
-    from harness.experiment.self_test import SelfTestSettings, self_test
 
     check_json_output(as_json)
 
@@ -52,8 +45,7 @@ def command(as_json: bool, quiet: bool, **options: Any) -> int:
         if as_json:
             from harness.measure import json_files
 
-            sys.stdout.buffer.write(json_files.encode(found))
-            sys.stdout.flush()
+            write_output(json_files.encode(found))
         else:
             show(found)
     return 0 if found.fit else 4

@@ -14,6 +14,12 @@ def check_json_output(as_json: bool) -> None:
         raise UsageError("--json writes to standard output, which is closed")
 
 
+def write_output(content: bytes) -> None:
+    """Write to standard output at once."""
+    sys.stdout.buffer.write(content)
+    sys.stdout.flush()
+
+
 def open_closed() -> None:
     """Put the null device where a standard stream is closed.
 

@@ -7,8 +7,11 @@ from typing import Any
 
 import click
 
+from harness.base.options import filled
 from harness.cli.command import Command, described, left_out, options_of
 from harness.cli.options import Backend, drawn_from_trace, play, played_on, replaying_at_rates, shared
+from harness.experiment.draining import Draining
+from harness.experiment.sweep import CLOSED, OPEN, SweepSettings, prepare_sweep
 
 SET_BY_SWEEP = {"variants", "rate", "load", "items", "duration", "reference", "control"}
 SET_BY_SWEEP |= {"repeats_width", "repeats_max", "repeats_budget_s"}
@@ -28,8 +31,6 @@ def swept(options: Decorator, without: Collection[str] = ()) -> Decorator:
     """Options of a run without those that the sweep sets, and with its own, but not those `without`."""
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
-        from harness.experiment.sweep import SweepSettings
-
         of_run = described(left_out(replaying_at_rates(options(function)), SET_BY_SWEEP), HELP, repeats="N")
         return options_of(SweepSettings, without=without)(of_run)
 
@@ -38,10 +39,6 @@ def swept(options: Decorator, without: Collection[str] = ()) -> Decorator:
 
 def sweep(options: dict[str, Any], backend: Backend | None = None) -> int:
     """Play the sweep on a backend [default: child processes] and report it."""
-    from harness.base.options import filled
-    from harness.experiment.draining import Draining
-    from harness.experiment.sweep import CLOSED, OPEN, SweepSettings, prepare_sweep
-
     wanted = filled(SweepSettings, options)
 
     def prepared(settings: Any) -> Any:

@@ -2,29 +2,22 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
+from harness.base.options import filled
 from harness.cli.command import Command, options_of
-
-if TYPE_CHECKING:
-    from harness.fitting.verifier import Verified, VerifySettings
+from harness.cli.streams import check_json_output, write_output
+from harness.client.transport.connection_settings import ConnectionSettings
+from harness.fitting.verifier import NotVerified, Verified, VerifySettings, proven, verify
 
 EXIT_CODES = {"supported": 0, "refuted": 1, "not established": 5, "bounded below": 5}
 
 
-def _options(function: Any) -> Any:
-    from harness.client.transport.connection_settings import ConnectionSettings
-    from harness.fitting.verifier import VerifySettings
-
-    return options_of(VerifySettings, ConnectionSettings)(function)
-
-
 @click.command("verify", cls=Command)
-@_options
+@options_of(VerifySettings, ConnectionSettings)
 @click.option("--json", "as_json", is_flag=True, help="Write the verification as JSON to stdout.")
 @click.option("--quiet", is_flag=True, help="Show no progress.")
 def command(as_json: bool, quiet: bool, **options: Any) -> int:
@@ -39,11 +32,8 @@ def command(as_json: bool, quiet: bool, **options: Any) -> int:
     paceline verify --server my-server.toml --target http://127.0.0.1:8000
     paceline verify --server my-server.toml --against fill-mask     # an embedded mock in place of the server
     """
-    from harness.base.options import filled
     from harness.cli.progress import numbered
     from harness.cli.signals import reader_may_leave, stopped_as_by_ctrl_c
-    from harness.cli.streams import check_json_output
-    from harness.fitting.verifier import NotVerified, VerifySettings, verify
 
     check_json_output(as_json)
     wanted = filled(VerifySettings, options)
@@ -63,7 +53,6 @@ def _show(found: Verified, wanted: VerifySettings, as_json: bool) -> None:
     """Write the files, and show the table and the verdict."""
     from harness.base.files import write_atomically
     from harness.fitting.profile_file import write as write_profile
-    from harness.fitting.verifier import proven
     from harness.measure.verification_result import encode
     from reports.verification import HEADS, table, write
 
@@ -78,8 +67,7 @@ def _show(found: Verified, wanted: VerifySettings, as_json: bool) -> None:
     elif wanted.save and found.profile.proof and Path(wanted.server).suffix == ".toml":
         write_profile(proven(found.profile, found.result), Path(wanted.server))
     if as_json:
-        sys.stdout.buffer.write(data)
-        sys.stdout.flush()
+        write_output(data)
         return
     rows = [list(HEADS), *table(found.result)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(HEADS))]

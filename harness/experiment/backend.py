@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from typing import Any, Protocol, TypeVar
 
 from harness.client.types import Send
-from harness.experiment.child_process import Played, Watch
+from harness.experiment.child_process import TrialEnd, Watch
 from harness.experiment.spec import Trial
 
 T = TypeVar("T")
@@ -44,5 +44,5 @@ class Backend(Protocol):
     def ceilings(self) -> dict[str, float]:
         """The client's own limits in requests per second, by transport."""
 
-    def play(self, trial: Trial, watch: Watch) -> Played:
+    def play(self, trial: Trial, watch: Watch) -> TrialEnd:
         """Play a trial to its end, or until Ctrl-C."""

@@ -23,17 +23,17 @@ import msgspec
 from harness import plugins
 from harness.client.transport.endpoint import AUTHORIZATION_VARIABLE
 from harness.experiment import children
-from harness.experiment.spec import Trial
+from harness.experiment.spec import TRIAL_VARIABLE, Trial
 from harness.measure.record.files import slug
 
 Watch = Callable[[dict[str, Any]], None]
 """Gets the merged status of the case, a few times a second."""
 
 # Seconds after the drain until a child that does not stop is killed.
-STOP_GRACE_S = 15.0
+KILL_AFTER_S = 15.0
 
 
-class Played(msgspec.Struct, frozen=True):
+class TrialEnd(msgspec.Struct, frozen=True):
     """How a repeat of a case ended."""
 
     exit_code: int
@@ -75,7 +75,7 @@ def environment(
     are passed here because the case is written to a file.
     """
     env = {name: value for name, value in children.environment().items() if not name.startswith("LOCUST_")}
-    env |= {"PACELINE_CASE": str(case_file), "PACELINE_SCENARIO": trial.scenario, "PACELINE_STATUS_FD": str(status_fd)}
+    env |= {TRIAL_VARIABLE: str(case_file), "PACELINE_SCENARIO": trial.scenario, "PACELINE_STATUS_FD": str(status_fd)}
     if authorization is not None:
         env[AUTHORIZATION_VARIABLE] = authorization
     env |= connection or {}
@@ -89,14 +89,14 @@ def play(
     watch: Watch | None = None,
     authorization: str | None = None,
     connection: Mapping[str, str] | None = None,
-) -> Played:
+) -> TrialEnd:
     """Run the child to its end. On KeyboardInterrupt it stops and drains; its records are kept.
 
     `authorization` and `connection` are credentials and settings of the connection, for the child's environment.
     """
     records, stem = Path(trial.records), slug(trial.name, trial.repeat, 0)
     case_file, log = records / f"{stem}.trial.json", records / f"{stem}.locust.log"
-    case_file.write_bytes(msgspec.json.format(msgspec.json.encode(trial)))
+    case_file.write_bytes(trial.as_json())
     read_fd, write_fd = os.pipe()
     os.set_blocking(read_fd, False)
     os.set_blocking(write_fd, False)
@@ -117,12 +117,12 @@ def play(
         watcher.until_end(child, None)
     except KeyboardInterrupt:
         interrupted = True
-        _stop(child, watcher, trial.drain_s + STOP_GRACE_S)
+        _stop(child, watcher, trial.drain_s + KILL_AFTER_S)
     finally:
         os.close(read_fd)
         if child.poll() is None:
             _kill(child)
-    return Played(child.returncode, interrupted, log)
+    return TrialEnd(child.returncode, interrupted, log)
 
 
 def _stop(child: subprocess.Popen[bytes], watcher: _Watcher, grace_s: float) -> None:

@@ -24,18 +24,18 @@ from harness.experiment.directory_lock import DirectoryLock
 from harness.experiment.gate_settings import GateSettings
 from harness.experiment.order import Interleaved
 from harness.experiment.prepare import Run, prepare
-from harness.experiment.run import ChildProcesses, Session, opened
+from harness.experiment.run import ChildProcesses, RunInProgress, opened
 from harness.experiment.server_command import started
 from harness.experiment.settings import RunSettings
 from harness.measure.gate_result import Gate, encode
 from harness.measure.judge.compared_figures import named
-from harness.measure.judge.conditions import Finished, obstacles, other_transports
+from harness.measure.judge.conditions import FinishedRun, obstacles, other_transports
 from harness.measure.judge.gate import judge
 from harness.measure.judge.gate_capacity import with_capacity
 from harness.measure.record.plan import PLAN_FILE
-from harness.measure.reduce.finished import read_finished, to_be_played
+from harness.measure.reduce.finished import read_finished, to_be_played, write_result
 from harness.measure.reduce.summary import summarize_run
-from harness.measure.result import encode as encode_run
+from harness.measure.result import RESULT_FILE
 
 GATE_FILE = "gate.json"
 WRITTEN = (
@@ -70,7 +70,7 @@ def play(wanted: GateSettings, settings: RunSettings, directory: Path, progress:
 
 
 def _played(
-    wanted: GateSettings, settings: RunSettings, directory: Path, baseline: Finished | None, progress: Progress
+    wanted: GateSettings, settings: RunSettings, directory: Path, baseline: FinishedRun | None, progress: Progress
 ) -> Gate:
     """Start the servers and play both sides, or the candidate alone."""
     with ExitStack() as servers:
@@ -106,7 +106,7 @@ def lay_out(directory: Path, overwrite: bool, baseline: str | None) -> Directory
     held = any(path.exists() for path in (directory / GATE_FILE, *(side / PLAN_FILE for side in sides)))
     if held and not overwrite:
         raise UsageError(f"--out {directory}: holds a gate already; choose another directory or add --overwrite")
-    replaced = {path.resolve() for side in sides for path in (side, side / "result.json")}
+    replaced = {path.resolve() for side in sides for path in (side, side / RESULT_FILE)}
     if baseline is not None and Path(baseline).resolve() in replaced:
         raise UsageError(f"--baseline {baseline}: this gate would replace it; choose another directory for --out")
     try:
@@ -122,7 +122,7 @@ def lay_out(directory: Path, overwrite: bool, baseline: str | None) -> Directory
     return lock
 
 
-def against_run(wanted: GateSettings, run: Run, backend: Backend, baseline: Finished, progress: Progress) -> Gate:
+def against_run(wanted: GateSettings, run: Run, backend: Backend, baseline: FinishedRun, progress: Progress) -> Gate:
     """The candidate's repeats against a run that was made earlier. Raises UsageError if they cannot be compared."""
     figures = named(wanted.figures)
     with ExitStack() as stack:
@@ -146,7 +146,7 @@ def against_run(wanted: GateSettings, run: Run, backend: Backend, baseline: Fini
         return decided([wanted.pairs], wanted.pairs, [side], repeats, judged)
 
 
-def _check_cases(wanted: GateSettings, baseline: Finished, run: Run) -> None:
+def _check_cases(wanted: GateSettings, baseline: FinishedRun, run: Run) -> None:
     """Refuse a gate whose cases the baseline does not have, before anything is played."""
     before, here = ([case.name for case in cases] for cases in (baseline.result.cases, run.cases))
     if not set(before) & set(here):
@@ -156,7 +156,7 @@ def _check_cases(wanted: GateSettings, baseline: Finished, run: Run) -> None:
         )
 
 
-def _check_comparable(wanted: GateSettings, baseline: Finished, candidate: Finished) -> None:
+def _check_comparable(wanted: GateSettings, baseline: FinishedRun, candidate: FinishedRun) -> None:
     if found := obstacles(baseline, candidate):
         said = "; ".join(f"{one.label} is {one.before} there and {one.after} here" for one in found)
         raise UsageError(
@@ -233,7 +233,7 @@ def _without_figure(gate: Gate) -> bool:
 class Side:
     """One side of the gate: its run, played repeat by repeat."""
 
-    def __init__(self, run: Run, session: Session) -> None:
+    def __init__(self, run: Run, session: RunInProgress) -> None:
         self._run = run
         self._session = session
         self._order = Interleaved(run.cases)
@@ -246,11 +246,11 @@ class Side:
         """Play one repeat of every case; false if it was interrupted."""
         return all(self._session.play(case, repeat, self._order) for case in self._run.cases)
 
-    def finished(self) -> Finished:
+    def finished(self) -> FinishedRun:
         """The result so far, also written to the run's directory."""
         result = summarize_run(self._run.directory)
-        write_atomically(self._run.directory / "result.json", encode_run(result))
-        return Finished(result, self._run.plan)
+        write_result(result, self._run.directory)
+        return FinishedRun(result, self._run.plan)
 
 
 def blocks(seed: int) -> Iterator[tuple[int, int]]:

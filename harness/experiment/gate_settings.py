@@ -9,7 +9,7 @@ from harness.base.options import option
 from harness.base.quantity import duration_s, share
 from harness.client.errors import UsageError
 from harness.measure.judge.compared_figures import named
-from harness.measure.judge.conditions import Finished
+from harness.measure.judge.conditions import FinishedRun
 from harness.measure.judge.gate_capacity import CAPACITY_LIMIT
 from harness.measure.judge.gate_checks import LIMIT
 from harness.measure.reduce.finished import read_finished
@@ -63,7 +63,7 @@ class GateSettings:
         if self.pairs_max < self.pairs:
             raise UsageError(f"--pairs-max {self.pairs_max}: must be at least --pairs {self.pairs}")
 
-    def capacities(self) -> tuple[Finished, Finished] | None:
+    def capacities(self) -> tuple[FinishedRun, FinishedRun] | None:
         """The capacity searches of baseline and candidate, if there are any. Raises UsageError."""
         if self.baseline_capacity is None or self.candidate_capacity is None:
             return None

@@ -29,6 +29,7 @@ from harness.measure.judge import slo as slos
 from harness.measure.prompt_result import PromptPlan
 from harness.measure.record.environment import environment, simulated_environment
 from harness.measure.record.plan import PLAN_VERSION, Plan, PlanCase, RunKind
+from harness.measure.result import RESULT_FILE
 
 CONTROL_REPEATS = 6
 """Below 6 pairs there is no interval of the noise."""
@@ -174,7 +175,7 @@ def _lay_out(directory: Path) -> DirectoryLock:
     try:
         directory.mkdir(parents=True, exist_ok=True)
         lock = DirectoryLock(directory)
-        for path in [*(directory / "records").glob("*"), directory / "result.json"]:
+        for path in [*(directory / "records").glob("*"), directory / RESULT_FILE]:
             path.unlink(missing_ok=True)
         (directory / "records").mkdir(parents=True, exist_ok=True)
     except OSError as error:

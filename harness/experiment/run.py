@@ -6,7 +6,7 @@ Rules of this file
   3. The embedded mock begins its schedule again for each case, so every strategy meets the same server.
   4. There is one loop over the cases. A `Backend` plays each: in a child process (here) or in virtual time
      (`simulate.compare`). Under plain Locust, test events replace the loop (`locust_bridge.standalone`).
-  5. A `Session` plays on request. Two sessions can be open at once, to play two runs in alternation.
+  5. A `RunInProgress` plays on request. Two sessions can be open at once, to play two runs in alternation.
 """
 
 from __future__ import annotations
@@ -18,12 +18,11 @@ from pathlib import Path
 
 import msgspec
 
-from harness.base.files import write_atomically
 from harness.client.errors import UsageError
 from harness.experiment.backend import Backend, Progress, Server
 from harness.experiment.before_plan import calibrate_prompts, open_server
 from harness.experiment.ceiling import ceilings
-from harness.experiment.child_process import Played, Watch, play
+from harness.experiment.child_process import TrialEnd, Watch, play
 from harness.experiment.order import Interleaved, Order, UntilNarrow
 from harness.experiment.prepare import Run
 from harness.experiment.spec import CaseSpec, Trial
@@ -33,8 +32,9 @@ from harness.measure.judge.slo import parse
 from harness.measure.record.files import RecordPaths, digest, disk_failed, find_case
 from harness.measure.record.plan import PLAN_FILE, CaseFacts, Measured, write_facts, write_measured, write_plan
 from harness.measure.record.self_test_file import known_machine
+from harness.measure.reduce.finished import write_result
 from harness.measure.reduce.summary import Observed, measure_case, observe, summarize_run, with_write_error
-from harness.measure.result import Case, RunResult, Target, encode
+from harness.measure.result import Case, RunResult, Target
 
 
 def execute(run: Run, progress: Progress, backend: Backend | None = None) -> tuple[RunResult, bool]:
@@ -79,7 +79,7 @@ def _summarized(run: Run, play_all: Callable[[], bool]) -> tuple[RunResult, bool
         lost = error
     result = summarize_run(run.directory)
     try:
-        write_atomically(run.directory / "result.json", encode(result))
+        write_result(result, run.directory)
     except OSError as error:
         if not disk_failed(error):
             raise
@@ -101,16 +101,16 @@ def _play_all(run: Run, backend: Backend, progress: Progress) -> bool:
 
 
 @contextmanager
-def opened(run: Run, backend: Backend, progress: Progress) -> Iterator[Session]:
+def opened(run: Run, backend: Backend, progress: Progress) -> Iterator[RunInProgress]:
     """Start the server of a run and write its plan."""
     run.records.mkdir(parents=True, exist_ok=True)
     with backend.server() as server:
         progress("target", {"url": server.url, "profile": server.profile, "note": server.note})
         calibrate_prompts(run, server, progress)
-        yield Session(run, server, backend, progress, begin(run, server))
+        yield RunInProgress(run, server, backend, progress, begin(run, server))
 
 
-class Session:
+class RunInProgress:
     """A run while it is played: its server is up, and each repeat of a case is played on request."""
 
     def __init__(self, run: Run, server: Server, backend: Backend, progress: Progress, measured: Measured) -> None:
@@ -241,6 +241,6 @@ class ChildProcesses:
         run = self._run
         return ceilings(run.cases, run.directory, self._progress) if run.settings.calibrate else {}
 
-    def play(self, trial: Trial, watch: Watch) -> Played:
+    def play(self, trial: Trial, watch: Watch) -> TrialEnd:
         """In a child process."""
         return play(trial, watch, self._run.authorization, self._run.settings.connection.for_child())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from random import Random
 
@@ -27,6 +28,8 @@ from harness.measure.record.plan import PlanCase
 
 SAMPLE_PAIRS = Path(__file__).parents[2] / "scenarios" / "data" / "pairs.jsonl"
 """Sentence pairs in English and Chinese, shipped with the package."""
+TRIAL_VARIABLE = "PACELINE_CASE"
+"""Environment variable of a process that plays a trial: the trial's file."""
 
 
 class CaseSpec(PlanCase, frozen=True):
@@ -127,6 +130,21 @@ class Trial(CaseSpec, frozen=True, kw_only=True):
     target: str  # the server's URL
     records: str  # directory of the record files
     repeat: int = 0
+
+    def as_json(self) -> bytes:
+        """For the process that plays it."""
+        return msgspec.json.format(msgspec.json.encode(self))
+
+    @staticmethod
+    def from_json(text: bytes | str) -> Trial:
+        """The trial that another process wrote."""
+        return msgspec.json.decode(text, type=Trial)
+
+    @staticmethod
+    def from_parent() -> Trial | None:
+        """The trial that the parent process wrote for this one, if there is one."""
+        path = os.environ.get(TRIAL_VARIABLE)
+        return Trial.from_json(Path(path).read_bytes()) if path else None
 
     @property
     def _salt(self) -> str:

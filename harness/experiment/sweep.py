@@ -26,7 +26,7 @@ from harness.experiment.settings import RunSettings
 from harness.experiment.spec import CaseSpec
 from harness.measure.judge.capacity.probes import conditions
 from harness.measure.judge.slo import parse
-from harness.measure.judge.sweep.stopping import Seen, reason_to_stop, seen
+from harness.measure.judge.sweep.stopping import FirstRepeat, reason_to_stop, seen
 from harness.measure.reduce.summary import Observed
 from harness.measure.sweep_result import PlannedLevel, SweepPlan
 
@@ -147,7 +147,7 @@ class SweepOrder:
         self._plan = plan
         self._seed = run.plan.seed
         self._conditions = parse(run.plan.slo) if run.plan.slo else []
-        self._ascent: list[Seen] = []
+        self._ascent: list[FirstRepeat] = []
 
     def __iter__(self) -> Iterator[tuple[CaseSpec, int]]:
         played: list[CaseSpec] = []
@@ -170,4 +170,4 @@ class SweepOrder:
             return
         level = next(one.level for one in self._plan.levels if one.case == case.name)
         found = observe().case
-        self._ascent.append(Seen(level, 0.0, None, 1.0) if found is None else seen(level, found))
+        self._ascent.append(FirstRepeat(level, 0.0, None, 1.0) if found is None else seen(level, found))

@@ -15,15 +15,15 @@ import numpy as np
 from harness.client.types import Item, Outcome, Send
 from harness.experiment.backend import Backend, Progress
 from harness.experiment.cases import describe
-from harness.experiment.child_process import Played, Watch
+from harness.experiment.child_process import TrialEnd, Watch
 from harness.experiment.order import Interleaved
 from harness.experiment.prepare import Run
-from harness.experiment.run import Session, opened
+from harness.experiment.run import RunInProgress, opened
 from harness.experiment.simulate.case import play
 from harness.experiment.simulate.compare import MockInProcess, VirtualTime
 from harness.experiment.spec import CaseSpec, Trial
 from harness.experiment.target import RunningTarget
-from harness.fitting.fit_loads import Lengths, Load
+from harness.fitting.fit_loads import FitLoad, WordLengths
 from harness.fitting.request_shapes import Shape, shapes
 from harness.fitting.seen import Seen
 from harness.measure.judge.codes import CODES
@@ -72,17 +72,17 @@ class Virtual(VirtualTime):
 
     _played = 0
 
-    def play(self, trial: Trial, watch: Watch) -> Played:
+    def play(self, trial: Trial, watch: Watch) -> TrialEnd:
         """Play a trial against a fresh mock."""
         self._played += 1
         play(trial, self._server.fresh(self._played), self._terms, watch)
-        return Played(0, False, self._run.records)
+        return TrialEnd(0, False, self._run.records)
 
 
 class Bench:
     """The server of one run, and its loads."""
 
-    def __init__(self, run: Run, session: Session) -> None:
+    def __init__(self, run: Run, session: RunInProgress) -> None:
         self._run = run
         self._session = session
         self._scenario = describe("backlog")
@@ -92,7 +92,7 @@ class Bench:
         # Of a server that reports it; known after the first call of `batches`.
         self.policy: Policy | None = None
 
-    def play(self, load: Load) -> tuple[Seen, list[Reason]]:
+    def play(self, load: FitLoad) -> tuple[Seen, list[Reason]]:
         """Play a load; the client's records, and reasons why they are not valid. Raises KeyboardInterrupt."""
         case = load.case(self._run.settings, self._scenario)
         order = Interleaved([case])
@@ -120,9 +120,9 @@ class Bench:
         since, self._since = self._since, report.now
         return [one for one in report.batches if one.started > since]
 
-    def queue_s(self, lengths: Lengths) -> float:
+    def queue_s(self, lengths: WordLengths) -> float:
         """The median wait in the queue of a request alone, as the server says; 0 if it does not say."""
-        case = Load("stamps", lengths, 1).case(self._run.settings, self._scenario)
+        case = FitLoad("stamps", lengths, 1).case(self._run.settings, self._scenario)
         task, made = case.build_mix().tasks[0], case.build_source(case.build_strategy()).synthetic
 
         async def some(send: Send) -> list[float]:
@@ -134,9 +134,9 @@ class Bench:
 
         return float(np.median(self._session.server.ask(some)))
 
-    def retry_after_s(self, lengths: Lengths, count: int) -> list[float | None]:
+    def retry_after_s(self, lengths: WordLengths, count: int) -> list[float | None]:
         """Retry-After of the requests that are refused when so many are sent at once; None: refused without one."""
-        case = Load("refusals", lengths, 1).case(self._run.settings, self._scenario)
+        case = FitLoad("refusals", lengths, 1).case(self._run.settings, self._scenario)
         task, made = case.build_mix().tasks[0], case.build_source(case.build_strategy()).synthetic
         items = [Item(index, made.data(task, index, case.seed), task) for index in range(count)]
 
@@ -151,7 +151,7 @@ class Bench:
 
         return self._session.server.ask(burst)
 
-    def _read(self, load: Load, case: CaseSpec) -> Seen:
+    def _read(self, load: FitLoad, case: CaseSpec) -> Seen:
         """The records of a case, with the shape of each request."""
         (process,) = find_case(self._run.records, case.name, 0)[0]
         rows = read(process.requests)[1]

@@ -12,7 +12,7 @@ from harness.base import units
 from harness.client.transport.open_files import limits
 from harness.experiment.file_limit import RESERVE
 from harness.fitting.bench import Batch, Bench, Policy
-from harness.fitting.fit_loads import Lengths, Load
+from harness.fitting.fit_loads import FitLoad, WordLengths
 from harness.fitting.seen import Floats, Seen
 from harness.measure.result import Reason
 
@@ -42,7 +42,7 @@ Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class Plan:
+class CalibrationPlan:
     """Lengths and times of a calibration."""
 
     low: int = 6
@@ -62,26 +62,26 @@ class Plan:
         return self.idle_s * 1.5 + self.level_s * (len(LEVELS) + _ONE_SHARE + _BURST_SHARE)
 
     @property
-    def mixed(self) -> Lengths:
+    def mixed(self) -> WordLengths:
         """Six lengths."""
-        return Lengths(self.lengths, self.low, self.high)
+        return WordLengths(self.lengths, self.low, self.high)
 
     @property
-    def one(self) -> Lengths:
+    def one(self) -> WordLengths:
         """One length in the middle."""
-        return Lengths.constant(round((self.low * self.high) ** 0.5))
+        return WordLengths.constant(round((self.low * self.high) ** 0.5))
 
 
 @dataclass
 class Calibration:
     """The records of a calibration, and its problems."""
 
-    plan: Plan
+    plan: CalibrationPlan
     idle: Seen | None = None
     closed: list[Seen] = field(default_factory=list)
     burst: Seen | None = None
     arrivals: Seen | None = None
-    loads: dict[str, Load] = field(default_factory=dict)
+    loads: dict[str, FitLoad] = field(default_factory=dict)
     idle_again: Seen | None = None
     # By load, what the server says of its batches; empty for a black box.
     batches: dict[str, list[Batch]] = field(default_factory=dict)
@@ -136,7 +136,12 @@ class Calibrating:
     """Plays the loads."""
 
     def __init__(
-        self, bench: Bench, plan: Plan, say: Say, white_box: bool = False, clock: Callable[[], float] = time.monotonic
+        self,
+        bench: Bench,
+        plan: CalibrationPlan,
+        say: Say,
+        white_box: bool = False,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._bench = bench
         self._white_box = white_box
@@ -222,7 +227,7 @@ class Calibrating:
         answered = max(self._rate(seen.before_refusals()) for seen in self._found.all)
         # A server may refuse the first request of each load.
         rate = 1.5 * (answered or max(self._rate(seen) for seen in self._found.all))
-        load = Load(f"arrivals at {units.rate(rate)}", self._plan.mixed, rate_per_s=rate, seconds=self._plan.level_s)
+        load = FitLoad(f"arrivals at {units.rate(rate)}", self._plan.mixed, rate_per_s=rate, seconds=self._plan.level_s)
         return self._played_well(load)
 
     @staticmethod
@@ -231,16 +236,16 @@ class Calibrating:
         return len(taken) / float(np.max(taken.done) - np.min(taken.sent)) if len(taken) else 0.0
 
     def _play(
-        self, name: str, lengths: Lengths, level: int, seconds: float, items: int | None = None, counts: bool = True
+        self, name: str, lengths: WordLengths, level: int, seconds: float, items: int | None = None, counts: bool = True
     ) -> Seen:
         self._played += 1
-        load = Load(
+        load = FitLoad(
             name, lengths, level, seconds=seconds, items=items or self._plan.items,
             seed=self._plan.seed * 1000 + self._played,
         )  # fmt: skip
         return self._played_well(load, counts)
 
-    def _played_well(self, load: Load, counts: bool = True) -> Seen:
+    def _played_well(self, load: FitLoad, counts: bool = True) -> Seen:
         """Play a load, once more if its verdict is invalid; the second verdict is kept."""
         reasons: list[Reason] = []
         for turn in range(TRIES):
@@ -261,7 +266,7 @@ class Calibrating:
         self._found.problems += reasons if counts else []
         return seen
 
-    def _timed(self, load: Load) -> tuple[Seen, list[Reason]]:
+    def _timed(self, load: FitLoad) -> tuple[Seen, list[Reason]]:
         """Play a load, and note what it took beside its time: the start of a client, the reading of its records."""
         began = self._clock()
         seen, reasons = self._bench.play(load)
@@ -272,7 +277,7 @@ class Calibrating:
     def _left_s(self) -> float:
         return self._plan.time_s - (self._clock() - self._began)
 
-    def _seconds(self, load: Load) -> float:
+    def _seconds(self, load: FitLoad) -> float:
         """The time of a load, shorter if the loads to come would take longer than the time that is left."""
         beside = _LOADS * float(np.median(self._beside_s)) * self._to_come / self._plan.seconds
         share = (self._left_s() - beside) / max(self._to_come, load.seconds)

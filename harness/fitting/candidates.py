@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from harness.fitting.estimates import with_alternatives
-from harness.fitting.fit_loads import Load
+from harness.fitting.fit_loads import FitLoad
 from harness.fitting.fitted_parameters import Fit
 from harness.fitting.load_figures import IN_LOSS, Figures, loss, relative
 from harness.fitting.profile_file import profile_of
@@ -62,7 +62,7 @@ class Scales:
 class Search:
     """Simulates candidates against one calibration."""
 
-    def __init__(self, measured: Sequence[tuple[Load, Seen]], task: str, seed: int, own_s: float) -> None:
+    def __init__(self, measured: Sequence[tuple[FitLoad, Seen]], task: str, seed: int, own_s: float) -> None:
         self._measured = measured
         self._task = task
         self._seed = seed
@@ -118,7 +118,7 @@ class Search:
         """Figures of all requests."""
         return self._pairs(found, self._measured)
 
-    def _pairs(self, found: Fit, measured: Sequence[tuple[Load, Seen]]) -> Pairs:
+    def _pairs(self, found: Fit, measured: Sequence[tuple[FitLoad, Seen]]) -> Pairs:
         self.simulated += 1
         return compared(profile_of(found, self._own_s), measured, self._task, self._seed)
 

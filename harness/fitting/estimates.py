@@ -11,7 +11,7 @@ import numpy as np
 from harness.fitting import white_box
 from harness.fitting.batch_units import Structure, Units, grouped, padded, units_of
 from harness.fitting.calibration import Calibration
-from harness.fitting.fitted_parameters import SURE, Estimate, Fit, Fixed, batch_estimates, bound_estimates
+from harness.fitting.fitted_parameters import SURE, Estimate, Fit, KnownParameters, batch_estimates, bound_estimates
 from harness.fitting.generation import stream_law, streaming_at_once
 from harness.fitting.inversion import Law, law, waiting
 from harness.fitting.refusal_bounds import Refusals, refusals, with_waits
@@ -40,7 +40,7 @@ _ALIKE = 0.08
 """Residuals of lone requests and of all differ by less than this share if only the server makes them."""
 
 
-def fits(calibration: Calibration, tolerance_s: float, fixed: Fixed | None = None) -> list[Fit]:
+def fits(calibration: Calibration, tolerance_s: float, fixed: KnownParameters | None = None) -> list[Fit]:
     """The sets of parameters that may explain a calibration, the likeliest first.
 
     `tolerance_s`: answers of one batch come at most this far apart.
@@ -53,11 +53,11 @@ def fits(calibration: Calibration, tolerance_s: float, fixed: Fixed | None = Non
     if loads[0].shapes[0].output:
         return [_of_streams(loads, bounds)]
     if calibration.batches:
-        return [of_log(calibration, bounds, fixed or Fixed())]
-    return _of_batches(loads, bounds, tolerance_s, fixed or Fixed())
+        return [of_log(calibration, bounds, fixed or KnownParameters())]
+    return _of_batches(loads, bounds, tolerance_s, fixed or KnownParameters())
 
 
-def fit(calibration: Calibration, tolerance_s: float, fixed: Fixed | None = None) -> Fit:
+def fit(calibration: Calibration, tolerance_s: float, fixed: KnownParameters | None = None) -> Fit:
     """The likeliest parameters, by the spread of the service times alone."""
     found = fits(calibration, tolerance_s, fixed)
     return with_alternatives(found[0], [one.structure for one in found[1:] if _as_good(one, found[0])])
@@ -75,7 +75,7 @@ def _usable(seen: Seen) -> Seen:
     return part.part(part.ok)
 
 
-def _of_batches(loads: Sequence[Seen], bounds: Refusals, tolerance_s: float, fixed: Fixed) -> list[Fit]:
+def _of_batches(loads: Sequence[Seen], bounds: Refusals, tolerance_s: float, fixed: KnownParameters) -> list[Fit]:
     found: list[tuple[Structure, Law]] = []
     # The beginning of each load distinguishes structures.
     short = [seen.part(slice(0, _SHORT)) for seen in loads]
@@ -152,7 +152,7 @@ def _complexity(structure: Structure) -> tuple[float, ...]:
     return (structure.lingers, structure.batch_items, structure.workers)
 
 
-def _structures(loads: Sequence[Seen], tolerance_s: float, fixed: Fixed) -> list[Structure]:
+def _structures(loads: Sequence[Seen], tolerance_s: float, fixed: KnownParameters) -> list[Structure]:
     """The structures that may explain the loads."""
     sizes = {1, _batch_items(loads, tolerance_s)} if fixed.batch_items is None else {fixed.batch_items}
     found = []
@@ -202,7 +202,7 @@ def _padded(loads: Sequence[Seen], structure: Structure, tolerance_s: float) -> 
     return next((one, found) for one, found in tried if found.spread <= least + 1e-9)
 
 
-def of_log(calibration: Calibration, bounds: Refusals, fixed: Fixed) -> Fit:
+def of_log(calibration: Calibration, bounds: Refusals, fixed: KnownParameters) -> Fit:
     """The fit of a server that reports its batches."""
     loads = list(calibration.batches.values())
     batches = [one for load in loads for one in load]

@@ -16,7 +16,7 @@ _ARRIVALS_MIN = 10
 
 
 @dataclass(frozen=True)
-class Lengths:
+class WordLengths:
     """Lengths of made-up texts, in words."""
 
     distribution: str
@@ -25,7 +25,7 @@ class Lengths:
     mean: float = 0.0
 
     @classmethod
-    def constant(cls, words: int) -> Lengths:
+    def constant(cls, words: int) -> WordLengths:
         """All equal."""
         return cls("constant", words, words, words)
 
@@ -37,11 +37,11 @@ class Lengths:
 
 
 @dataclass(frozen=True)
-class Load:
+class FitLoad:
     """One load: a closed loop if `concurrency` is set, else arrivals at `rate_per_s`, of at most `items`."""
 
     name: str
-    lengths: Lengths
+    lengths: WordLengths
     concurrency: int = 0
     rate_per_s: float = 0.0
     arrivals: str = "poisson"

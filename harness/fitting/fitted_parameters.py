@@ -32,7 +32,7 @@ class Estimate:
 
 
 @dataclass(frozen=True)
-class Fixed:
+class KnownParameters:
     """Parameters that the user knows and the fit must not change."""
 
     workers: int | None = None

@@ -25,11 +25,11 @@ from harness.experiment.prepare import Run, prepare
 from harness.experiment.run import ChildProcesses
 from harness.experiment.settings import RunSettings
 from harness.fitting.bench import Virtual, bench
-from harness.fitting.calibration import Calibrating, Calibration, Plan
+from harness.fitting.calibration import Calibrating, Calibration, CalibrationPlan
 from harness.fitting.candidates import Search
 from harness.fitting.estimates import fits
-from harness.fitting.fit_loads import Lengths, Load
-from harness.fitting.fitted_parameters import Estimate, Fit, Fixed
+from harness.fitting.fit_loads import FitLoad, WordLengths
+from harness.fitting.fitted_parameters import Estimate, Fit, KnownParameters
 from harness.fitting.load_figures import Figures, loss
 from harness.fitting.profile_file import profile_of, with_proof
 from harness.fitting.seen import Seen
@@ -87,11 +87,13 @@ class FitSettings:
             raise UsageError(f"--out {self.out}: {self.out.parent} is not a folder that can be written to")
         bounds_of(self.lengths)
 
-    def plan(self) -> Plan:
+    def plan(self) -> CalibrationPlan:
         """The loads, as long as the time allows."""
         low, high = bounds_of(self.lengths)
         share = self.time_s / TIME_S
-        return Plan(low, high, idle_s=24 * share, level_s=14 * share, seed=self.seed, time_s=_LOADS_SHARE * self.time_s)
+        return CalibrationPlan(
+            low, high, idle_s=24 * share, level_s=14 * share, seed=self.seed, time_s=_LOADS_SHARE * self.time_s
+        )
 
     def run(self, simulated: bool) -> Run:
         """The run whose records the calibration is. Raises UsageError."""
@@ -168,7 +170,7 @@ def fit_server(wanted: FitSettings, say: Say, *, simulated: bool = False, progre
     own_s = 0.0 if simulated else _own_s(wanted, idle, say)
     say("fitting")
     tolerance_s = _VIRTUAL_S if simulated else max(_TOGETHER_MIN_S, _TOGETHER * float(np.median(idle.latency[idle.ok])))
-    candidates = fits(calibration, tolerance_s, Fixed(wanted.workers, wanted.batch_items))
+    candidates = fits(calibration, tolerance_s, KnownParameters(wanted.workers, wanted.batch_items))
     measured = [(calibration.loads[seen.name], seen) for seen in calibration.all]
     task = streaming(wanted.task)
     search = Search(measured, task, wanted.seed + 1, own_s)
@@ -230,7 +232,7 @@ def _own_s(wanted: FitSettings, idle: Seen, say: Say) -> float:
         run = settings.run(simulated=False)
         run.settings = replace(run.settings, calibrate=False)
         with bench(run, ChildProcesses(run, _silent), _silent) as server:
-            seen = server.play(Load("alone", Lengths.constant(16), 1, seconds=_OWN_S, items=2000))[0]
+            seen = server.play(FitLoad("alone", WordLengths.constant(16), 1, seconds=_OWN_S, items=2000))[0]
     of = (seen.first - seen.sent if streams else seen.latency)[seen.ok]
     return max(0.0, float(of.mean()) - service_s) if len(of) else 0.0
 

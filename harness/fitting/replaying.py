@@ -10,7 +10,7 @@ from pathlib import Path
 from harness.experiment.prepare import prepare
 from harness.experiment.settings import RunSettings
 from harness.fitting.bench import Virtual, bench
-from harness.fitting.fit_loads import Load
+from harness.fitting.fit_loads import FitLoad
 from harness.fitting.load_figures import Figures, figures
 from harness.fitting.profile_file import write
 from harness.fitting.seen import Seen
@@ -19,7 +19,7 @@ from mock_server.profile import Profile
 _LONGEST_S = 3600.0
 
 
-def played(profile: Profile, loads: Sequence[Load], task: str, seed: int) -> list[Seen]:
+def played(profile: Profile, loads: Sequence[FitLoad], task: str, seed: int) -> list[Seen]:
     """The records that a client would have of these loads."""
     with tempfile.TemporaryDirectory(prefix="paceline-fit-") as folder:
         path = Path(folder) / "candidate.toml"
@@ -40,7 +40,7 @@ def played(profile: Profile, loads: Sequence[Load], task: str, seed: int) -> lis
 
 
 def compared(
-    profile: Profile, measured: Sequence[tuple[Load, Seen]], task: str, seed: int
+    profile: Profile, measured: Sequence[tuple[FitLoad, Seen]], task: str, seed: int
 ) -> list[tuple[Figures, Figures]]:
     """Figures of each load, measured and played. Closed loops are played with as many requests as were measured."""
     same = [_as_long(load, seen) for load, seen in measured]
@@ -48,7 +48,7 @@ def compared(
     return [(_of(seen), _of(other)) for (_, seen), other in zip(measured, again, strict=True)]
 
 
-def _as_long(load: Load, seen: Seen) -> Load:
+def _as_long(load: FitLoad, seen: Seen) -> FitLoad:
     if not load.concurrency:
         return load
     return replace(

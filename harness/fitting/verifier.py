@@ -26,7 +26,7 @@ from harness.experiment.run import ChildProcesses
 from harness.experiment.settings import RunSettings
 from harness.fitting.bench import Bench, Virtual, bench
 from harness.fitting.calibration import FAILURES_MAX
-from harness.fitting.fit_loads import Lengths, Load
+from harness.fitting.fit_loads import FitLoad, WordLengths
 from harness.fitting.fitter import LENGTHS, bounds_of, streaming
 from harness.fitting.load_figures import figures, scatter
 from harness.fitting.replaying import played
@@ -172,12 +172,12 @@ class _Done:
     failed: list[str] = field(default_factory=list)
 
 
-def _play(both: tuple[Bench, Bench], loads: list[tuple[Load, float | None, int]], say: Say) -> _Done:
+def _play(both: tuple[Bench, Bench], loads: list[tuple[FitLoad, float | None, int]], say: Say) -> _Done:
     """Every load on both servers. Raises NotVerified, and KeyboardInterrupt before the first is done."""
     done = _Done()
     try:
         for server, name in zip(both, _SERVERS, strict=True):
-            _answered(server.play(Load("warm-up", loads[0][0].lengths, 2, seconds=_WARM_S))[0], name)
+            _answered(server.play(FitLoad("warm-up", loads[0][0].lengths, 2, seconds=_WARM_S))[0], name)
         total, numbers = 2 * sum(repeats for _, _, repeats in loads), itertools.count(1)
         seconds = 2 * sum(planned.seconds * repeats for planned, _, repeats in loads)
         say(f"{total} loads, at most {seconds / 60:.1f} minutes")
@@ -192,7 +192,7 @@ def _play(both: tuple[Bench, Bench], loads: list[tuple[Load, float | None, int]]
 
 
 def _play_load(
-    both: tuple[Bench, Bench], planned: Load, share: float | None, repeats: int, done: _Done, say: Say
+    both: tuple[Bench, Bench], planned: FitLoad, share: float | None, repeats: int, done: _Done, say: Say
 ) -> None:
     """One load on both servers, in alternation."""
     seen: tuple[list[Seen], list[Seen]] = ([], [])
@@ -220,7 +220,7 @@ def _answered(seen: Seen, name: str) -> Seen:
     return seen
 
 
-def _played_well(server: Bench, planned: Load) -> tuple[Seen, list[str]]:
+def _played_well(server: Bench, planned: FitLoad) -> tuple[Seen, list[str]]:
     """Play a load, once more if the measurement is not valid; the reasons against the second."""
     seen, reasons = server.play(planned)
     if reasons:
@@ -230,16 +230,18 @@ def _played_well(server: Bench, planned: Load) -> tuple[Seen, list[str]]:
     return seen, [*failures, *(reason.text for reason in reasons)]
 
 
-def _loads(profile: Profile, task: str, wanted: VerifySettings) -> tuple[list[tuple[Load, float | None, int]], float]:
+def _loads(
+    profile: Profile, task: str, wanted: VerifySettings
+) -> tuple[list[tuple[FitLoad, float | None, int]], float]:
     """Loads with their shares of the capacity and their repeats; and the capacity."""
     low, high = bounds_of(wanted.lengths or str(profile.proof.get("lengths") or LENGTHS))
     mean = (low * high) ** 0.5
-    mixed, other = Lengths("lognormal", low, high, mean), Lengths("uniform", low, high, (low + high) / 2)
+    mixed, other = WordLengths("lognormal", low, high, mean), WordLengths("uniform", low, high, (low + high) / 2)
     full, full_other = (_capacity(profile, task, lengths, wanted.seed) for lengths in (mixed, other))
     seconds, seed = wanted.duration_s, wanted.seed * 100
-    loads: list[tuple[Load, float | None, int]] = [
+    loads: list[tuple[FitLoad, float | None, int]] = [
         (
-            Load(
+            FitLoad(
                 f"Poisson at {share:g}",
                 mixed,
                 rate_per_s=_rate(full * share),
@@ -252,13 +254,15 @@ def _loads(profile: Profile, task: str, wanted: VerifySettings) -> tuple[list[tu
         for number, share in enumerate(SHARES)
     ]
     rate = _rate(full_other * _OTHER_SHARE)
-    loads.append((Load("other lengths", other, rate_per_s=rate, seconds=seconds, seed=seed + 4), _OTHER_SHARE, 2))
+    loads.append((FitLoad("other lengths", other, rate_per_s=rate, seconds=seconds, seed=seed + 4), _OTHER_SHARE, 2))
     spike = f"spike:factor={_BURST_FACTOR},start_share=0.4,width_share=0.2"
     rate = _rate(full * _BURST_SHARE)
-    loads.append((Load("on and off", mixed, rate_per_s=rate, arrivals=spike, seconds=seconds, seed=seed + 5), None, 2))
+    loads.append(
+        (FitLoad("on and off", mixed, rate_per_s=rate, arrivals=spike, seconds=seconds, seed=seed + 5), None, 2)
+    )
     if (bound := _bound(profile)) is not None:
         items = min(512, round(1.5 * bound) + 4)
-        loads.append((Load(f"burst of {items}", mixed, items, seconds=60, items=items, seed=seed + 6), None, 2))
+        loads.append((FitLoad(f"burst of {items}", mixed, items, seconds=60, items=items, seed=seed + 6), None, 2))
     return loads, full
 
 
@@ -278,10 +282,10 @@ def _rate(rate: float) -> float:
     return float(f"{min(_RATE_MAX, max(_RATE_MIN, rate)):.4g}")
 
 
-def _capacity(profile: Profile, task: str, lengths: Lengths, seed: int) -> float:
+def _capacity(profile: Profile, task: str, lengths: WordLengths, seed: int) -> float:
     """Answers per second of the profile when many requests are in flight."""
     level = min(_FULL, _bound(profile) or _FULL)
-    (seen,) = played(profile, [Load("full", lengths, level, seconds=3600, items=_FULL_ITEMS, seed=seed)], task, seed)
+    (seen,) = played(profile, [FitLoad("full", lengths, level, seconds=3600, items=_FULL_ITEMS, seed=seed)], task, seed)
     rate = figures(seen.before_refusals()).rate or 1.0
     return min(rate, profile.limits.rate_per_s * profile.speed) if profile.limits.rate_per_s else rate
 

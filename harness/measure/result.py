@@ -27,6 +27,7 @@ from harness.measure.timeline_result import LimitLog as LimitLog  # noqa: PLC041
 from harness.measure.token_result import TokenFigures
 from harness.measure.trace_result import TraceFacts
 
+RESULT_FILE = "result.json"
 SCHEMA_VERSION = 1
 
 OUTCOME_NAMES = (

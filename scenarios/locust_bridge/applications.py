@@ -70,17 +70,17 @@ def _play_of(environment: Environment) -> Play:
 
 def _trial(environment: Environment) -> Trial:
     """The trial from `paceline` or, under plain Locust, from the first process."""
-    if (trial := command_line.parents_trial()) is not None:
+    if (trial := Trial.from_parent()) is not None:
         return trial
     options = environment.parsed_options
     if not options.paceline_trial:
         _refuse(UsageError("this worker's master plays a different scenario: give each run its own --master-bind-port"))
-    return msgspec.json.decode(options.paceline_trial, type=Trial)
+    return Trial.from_json(options.paceline_trial)
 
 
 @events.init_command_line_parser.add_listener
 def _arguments(parser: Any, **_: Any) -> None:
-    if command_line.parents_trial() is not None:
+    if Trial.from_parent() is not None:
         # The case holds every setting: the user's locust.conf or pyproject.toml must not end or change its load.
         parser._default_config_files = []
     command_line.add_arguments(parser)
@@ -89,13 +89,13 @@ def _arguments(parser: Any, **_: Any) -> None:
 
 @events.init.add_listener
 def _init(environment: Environment, runner: Any, **_: Any) -> None:
-    if command_line.parents_trial() is None:
+    if Trial.from_parent() is None:
         try:
             command_line.export_connection(environment.parsed_options)
         except UsageError as error:
             _refuse(error)
     if not isinstance(runner, WorkerRunner):
-        if command_line.parents_trial() is None:
+        if Trial.from_parent() is None:
             _prepare(environment)
         _state["coordinator"] = Coordinator(environment, _trial(environment))
     if not isinstance(runner, MasterRunner):
@@ -122,7 +122,7 @@ def _prepare(environment: Environment) -> None:
         standalone = Standalone(environment, environment.user_classes[0])
     except UsageError as error:
         _refuse(error)
-    environment.parsed_options.paceline_trial = msgspec.json.encode(standalone.trial).decode()
+    environment.parsed_options.paceline_trial = standalone.trial.as_json().decode()
     environment.events.test_start.add_listener(lambda **_: standalone.test_started())
     environment.events.quitting.add_listener(lambda **_: _finish(environment))
     _state["standalone"] = standalone

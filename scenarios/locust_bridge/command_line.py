@@ -1,4 +1,4 @@
-"""From Locust's command line to the settings of a run; and the case that `paceline` wrote for this process."""
+"""From Locust's command line to the settings of a run."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ import sys
 from argparse import Namespace
 from pathlib import Path
 from typing import Any
-
-import msgspec
 
 from harness import plugins
 from harness.base.options import add_options, filled
@@ -21,10 +19,8 @@ from harness.client.transport.choice import LEAN, chosen
 from harness.client.transport.connection_settings import ConnectionSettings
 from harness.experiment.scenario import Description
 from harness.experiment.settings import RunSettings
-from harness.experiment.spec import Trial
 from harness.load.sessions.session_settings import SessionSettings
 
-CASE_VARIABLE = "PACELINE_CASE"
 FIELDS = ("task", "http", "rate", "items", "duration", "input", "columns", "server", "seed", "drain_s", "transport")
 """Settings of a run that plain Locust has options for."""
 
@@ -59,12 +55,6 @@ class _Hidden:
 def export_connection(options: Namespace) -> None:
     """Give headers, TLS and proxy to the transports of this process. Raises UsageError."""
     os.environ.update(filled(ConnectionSettings, vars(options)).for_child())
-
-
-def parents_trial() -> Trial | None:
-    """The repeat of a case that the parent wrote for this process, if there is one."""
-    path = os.environ.get(CASE_VARIABLE)
-    return msgspec.json.decode(Path(path).read_bytes(), type=Trial) if path else None
 
 
 def take_run_time(options: Namespace, scenario: type[Description]) -> None:

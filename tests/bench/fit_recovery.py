@@ -16,7 +16,7 @@ from pathlib import Path
 from harness.experiment.prepare import prepare
 from harness.experiment.settings import RunSettings
 from harness.fitting.bench import Virtual, bench
-from harness.fitting.calibration import Calibrating, Calibration, Plan
+from harness.fitting.calibration import Calibrating, Calibration, CalibrationPlan
 from harness.fitting.estimates import fit
 from harness.fitting.fitted_parameters import Fit
 
@@ -30,7 +30,7 @@ class Kind:
     toml: str
     truth: dict[str, float]
     task: str = "similarity"
-    plan: Plan = field(default_factory=Plan)
+    plan: CalibrationPlan = field(default_factory=CalibrationPlan)
 
 
 KINDS = {
@@ -84,7 +84,7 @@ def calibrated(kind: Kind, seed: int, folder: Path) -> Calibration:
     )  # fmt: skip
     run = prepare(settings, kind="fit")
     with bench(run, Virtual(run), lambda event, facts: None) as server:
-        return Calibrating(server, Plan(**{**kind.plan.__dict__, "seed": seed}), lambda text: None).run()
+        return Calibrating(server, CalibrationPlan(**{**kind.plan.__dict__, "seed": seed}), lambda text: None).run()
 
 
 def misses(kind: Kind, found: Fit) -> dict[str, float | None]:

@@ -37,7 +37,7 @@ from harness.experiment.prepare import Run, prepare
 from harness.experiment.settings import RunSettings
 from harness.experiment.simulate.compare import VirtualTime
 from harness.measure.gate_result import Gate, decode
-from harness.measure.judge.conditions import Finished
+from harness.measure.judge.conditions import FinishedRun
 from harness.measure.judge.gate import judge
 from harness.measure.result import RunResult, Verdict
 from tests.bench.comparison_error import NOISE, host
@@ -157,9 +157,9 @@ def drifting(candidate: str, seed: int, pairs_max: int = 16) -> Decision:
     return _decision(candidate, 0, gate, time.monotonic() - started, os.getloadavg()[0])
 
 
-def _finished(rates: Sequence[float]) -> Finished:
+def _finished(rates: Sequence[float]) -> FinishedRun:
     found = case("queue-stream", rates)
-    return Finished(RunResult(1, "made-up", "", {}, {}, 1, None, Verdict("valid"), "", [found]))
+    return FinishedRun(RunResult(1, "made-up", "", {}, {}, 1, None, Verdict("valid"), "", [found]))
 
 
 def _factor(candidate: str) -> float:

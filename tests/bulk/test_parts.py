@@ -21,7 +21,7 @@ from harness.bulk.row_items import Rows
 from harness.bulk.settled import Done
 from harness.bulk.sinks import Sink
 from harness.bulk.source import InputSource
-from harness.bulk.tally import Share, Speed
+from harness.bulk.tally import DeadLetterShare, Speed
 from harness.client.errors import UsageError
 from harness.load.lines import HEAD_BYTES, LINE_MAX, Lines, LongLine, Unpack, check_encoding, lines_of, text_of
 
@@ -236,11 +236,11 @@ def test_a_rewritten_journal_keeps_what_came_meanwhile(tmp_path: Path) -> None:
 
 def test_the_share_of_dead_letters_is_that_of_the_last_lines() -> None:
     """A million good ones before do not hide that nothing works any more; a few lines tell nothing."""
-    share = Share(0.05, 100)
+    share = DeadLetterShare(0.05, 100)
     for _ in range(99):
         share.add(True)
     assert not share.exceeded
-    share = Share(0.05, 100)
+    share = DeadLetterShare(0.05, 100)
     for _ in range(5_000):
         share.add(False)
     for _ in range(50):

@@ -9,7 +9,7 @@ import pytest
 
 from harness.experiment.run import ChildProcesses
 from harness.fitting.bench import bench
-from harness.fitting.fit_loads import Lengths, Load
+from harness.fitting.fit_loads import FitLoad, WordLengths
 from harness.fitting.fitter import FitSettings
 
 pytestmark = pytest.mark.slow
@@ -24,8 +24,8 @@ def test_a_load_over_http_is_read_with_shapes_and_batches(tmp_path: Path) -> Non
     wanted = FitSettings(out=tmp_path / "my.toml", server=str(tmp_path / "server.toml"), records=tmp_path / "run")
     run = wanted.run(simulated=False)
     with bench(run, ChildProcesses(run, lambda event, facts: None), lambda event, facts: None) as server:
-        assert server.queue_s(Lengths("levels", 6, 60)) < 0.005
-        seen, _ = server.play(Load("in flight 8", Lengths("levels", 6, 60), 8, seconds=1.0, items=200, seed=5))
+        assert server.queue_s(WordLengths("levels", 6, 60)) < 0.005
+        seen, _ = server.play(FitLoad("in flight 8", WordLengths("levels", 6, 60), 8, seconds=1.0, items=200, seed=5))
         batches = server.batches()
     assert seen.concurrency == 8
     assert bool(seen.ok.all())

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from harness.fitting.calibration import Plan
+from harness.fitting.calibration import CalibrationPlan
 from harness.fitting.estimates import fit
 from harness.fitting.fitter import FitSettings, Fitted, NotFitted, fit_server
 from mock_server.proof import digest
 from tests.bench.fit_recovery import KINDS, calibrated, misses
 
-SHORT = Plan(idle_s=6.0, level_s=4.0, items=400)
+SHORT = CalibrationPlan(idle_s=6.0, level_s=4.0, items=400)
 
 
 @pytest.mark.parametrize("name", ["batching with linger", "queue bound with 429", "language model"])

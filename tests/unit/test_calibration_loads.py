@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from harness.fitting.calibration import Calibrating, Calibration, Plan
-from harness.fitting.fit_loads import Load
+from harness.fitting.calibration import Calibrating, Calibration, CalibrationPlan
+from harness.fitting.fit_loads import FitLoad
 from harness.fitting.request_shapes import Shape
 from harness.fitting.seen import Seen
 from harness.fitting.suitability import failures
@@ -39,7 +39,7 @@ class Played:
         self._unread: list[str] = []
         self._warming = warming
 
-    def play(self, load: Load) -> tuple[Seen, list[Reason]]:
+    def play(self, load: FitLoad) -> tuple[Seen, list[Reason]]:
         self.names.append(load.name)
         self._unread.append(load.name)
         count = 96
@@ -75,7 +75,7 @@ class Played:
 
 def calibrated(played: Played, **plan: Any) -> Calibration:
     bench: Any = played
-    return Calibrating(bench, Plan(**plan), lambda text: None).run()
+    return Calibrating(bench, CalibrationPlan(**plan), lambda text: None).run()
 
 
 def test_a_server_is_warmed_until_three_windows_agree_and_then_gets_every_load() -> None:
@@ -126,7 +126,7 @@ def test_a_server_that_became_slower_has_a_drift() -> None:
 
 def test_batches_of_the_warm_up_belong_to_no_load() -> None:
     bench: Any = Played()
-    found = Calibrating(bench, Plan(), lambda text: None, white_box=True).run()
+    found = Calibrating(bench, CalibrationPlan(), lambda text: None, white_box=True).run()
     found_by_load: dict[str, Any] = found.batches
     assert found_by_load["idle"] == ["idle"]
     assert found_by_load["in flight 2"] == ["in flight 2"]
@@ -149,7 +149,7 @@ def test_refusals_at_the_end_are_no_drift() -> None:
 class Failing(Played):
     """A server that answers nothing."""
 
-    def play(self, load: Load) -> tuple[Seen, list[Reason]]:
+    def play(self, load: FitLoad) -> tuple[Seen, list[Reason]]:
         seen, reasons = super().play(load)
         return replace(seen, ok=np.zeros(len(seen), bool), refused=np.zeros(len(seen), bool)), reasons
 
@@ -181,7 +181,7 @@ def test_a_warm_up_whose_windows_differ_does_not_settle() -> None:
 class Dying(Played):
     """A server that is gone from one load on."""
 
-    def play(self, load: Load) -> tuple[Seen, list[Reason]]:
+    def play(self, load: FitLoad) -> tuple[Seen, list[Reason]]:
         seen, reasons = super().play(load)
         gone = "in flight 8" in self.names
         return (replace(seen, ok=~seen.ok & False, refused=seen.refused & False) if gone else seen), reasons
@@ -201,7 +201,7 @@ def test_the_loads_end_within_the_time_however_long_each_takes_to_start(time_s: 
     class Slow(Played):
         """Each load starts late, and takes its whole time."""
 
-        def play(self, load: Load) -> tuple[Seen, list[Reason]]:
+        def play(self, load: FitLoad) -> tuple[Seen, list[Reason]]:
             nonlocal now
             now += 3.0 + load.seconds
             seen, reasons = super().play(load)
@@ -209,7 +209,7 @@ def test_the_loads_end_within_the_time_however_long_each_takes_to_start(time_s: 
             return replace(seen, sent=end - 0.01, done=end), reasons
 
     bench: Any = Slow()
-    plan = Plan(idle_s=24.0, level_s=14.0, time_s=time_s)
+    plan = CalibrationPlan(idle_s=24.0, level_s=14.0, time_s=time_s)
     found = Calibrating(bench, plan, lambda text: None, clock=lambda: now).run()
     # The last loads may be as short as a second, and not shorter.
     assert now <= time_s + 2

@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 
 from harness.cli.main import cli
 from harness.experiment.capacity import CapacitySettings, CaseMaker, prepare_capacity
-from harness.experiment.child_process import Played, Watch
+from harness.experiment.child_process import TrialEnd, Watch
 from harness.experiment.run import execute
 from harness.experiment.settings import RunSettings
 from harness.experiment.simulate.compare import VirtualTime
@@ -126,7 +126,7 @@ class Stopped(VirtualTime):
         super().__init__(run)
         self._left = after
 
-    def play(self, trial: Trial, watch: Watch) -> Played:
+    def play(self, trial: Trial, watch: Watch) -> TrialEnd:
         self._left -= 1
         if self._left < 0:
             raise KeyboardInterrupt
@@ -158,9 +158,9 @@ def test_a_trial_that_crashes_is_played_again_and_then_invalid(tmp_path: Path) -
     """Nothing is recorded at 40/s: it is no bound, and the answer says why."""
 
     class Crashes(VirtualTime):
-        def play(self, trial: Trial, watch: Watch) -> Played:
+        def play(self, trial: Trial, watch: Watch) -> TrialEnd:
             if trial.name == "rate 40/s":
-                return Played(1, False, Path("log"))
+                return TrialEnd(1, False, Path("log"))
             return super().play(trial, watch)
 
     (tmp_path / "mine.toml").write_text(SERVER)

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.measure.capacity_result import State
-from harness.measure.judge.capacity.bounds import Seen, bounds, narrow
+from harness.measure.judge.capacity.bounds import ProbeEvidence, bounds, narrow
 from harness.measure.judge.capacity.search import Rules, ended, next_step
 
 Judge = Callable[[float, int, bool], tuple[State, ...]]
@@ -21,9 +21,9 @@ RATE = Rules(start=10.0, lowest=0.1, highest=1e6)
 WHOLE = Rules(start=4.0, lowest=1.0, highest=4096.0, whole=True)
 
 
-def play(rules: Rules, judge: Judge, seconds: float = 1.0, limit: int = 2000) -> list[Seen]:
+def play(rules: Rules, judge: Judge, seconds: float = 1.0, limit: int = 2000) -> list[ProbeEvidence]:
     """Play a search to its end; at most `limit` steps."""
-    seen: dict[tuple[float, bool], Seen] = {}
+    seen: dict[tuple[float, bool], ProbeEvidence] = {}
     for _ in range(limit):
         asked = next_step(rules, list(seen.values()))
         if asked is None:
@@ -31,7 +31,7 @@ def play(rules: Rules, judge: Judge, seconds: float = 1.0, limit: int = 2000) ->
         key = (asked.load, asked.confirmation)
         trials = asked.trials + (seen[key].trials if key in seen else 0)
         states = judge(asked.load, trials, asked.confirmation)
-        seen[key] = Seen(asked.load, states, trials, seconds * trials, asked.confirmation)
+        seen[key] = ProbeEvidence(asked.load, states, trials, seconds * trials, asked.confirmation)
     raise AssertionError(f"the search did not end within {limit} steps")
 
 
@@ -241,4 +241,4 @@ def test_a_spent_budget_is_said(rules: Rules, seconds: float) -> None:
 
 
 def test_a_search_that_was_stopped_says_so() -> None:
-    assert ended(RATE, [Seen(10.0, ("passed",), 4)], 0) == "stopped"
+    assert ended(RATE, [ProbeEvidence(10.0, ("passed",), 4)], 0) == "stopped"

@@ -12,8 +12,8 @@ import pytest
 
 from harness.cli.main import main
 from harness.client.errors import UsageError
-from harness.fitting import fitter, verifier
-from harness.fitting.calibration import Calibration, Plan
+from harness.fitting import fitter
+from harness.fitting.calibration import Calibration, CalibrationPlan
 from harness.fitting.fit_words import as_data, table
 from harness.fitting.fitter import FitSettings, NotFitted, fit_server
 from harness.fitting.load_figures import Figures
@@ -82,7 +82,7 @@ def test_a_fit_writes_a_profile_that_can_be_served(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(fitter, "fit_server", simulated_fit)
+    monkeypatch.setattr("harness.cli.fit.fit_server", simulated_fit)
     Path("server.toml").write_text("[service]\nbase_s = 0.01\n[capacity]\nworkers = 1\n")
     arguments = ["fit", "--server", "server.toml", "--out", "my.toml", "--time", "20s", "--records", "records"]
     arguments += ["--lengths", "6:100", "--workers", "1", "--batch-items", "1", "--black-box"]
@@ -122,7 +122,7 @@ def test_a_server_that_cannot_be_fitted_gives_one_line_and_no_file(
         raise NotFitted("30 % of the requests of the load 'idle' failed")
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(fitter, "fit_server", refuse)
+    monkeypatch.setattr("harness.cli.fit.fit_server", refuse)
     assert code_of(["fit", "--server", "demo", "--out", "my.toml", "--quiet"]) == 5
     assert "the server cannot be fitted, and nothing is written: 30 % of the requests" in capsys.readouterr().err
     assert not Path("my.toml").exists()
@@ -156,7 +156,7 @@ def test_a_verification_is_shown_written_and_kept_in_the_profile(
     def verify(wanted: VerifySettings, say: Any) -> Verified:
         return verified(tmp_path, p50)
 
-    monkeypatch.setattr(verifier, "verify", verify)
+    monkeypatch.setattr("harness.cli.verify.verify", verify)
     assert code_of(["verify", "--server", "my.toml", "--target", "http://127.0.0.1:8000"]) == code
     out = capsys.readouterr().out
     assert f"{status}: " in out
@@ -178,7 +178,7 @@ def test_a_server_that_fails_is_one_line_and_inconclusive(
     def refuse(wanted: VerifySettings, say: Any) -> Verified:
         raise NotVerified("the server failed 100 % of the requests of the load 'warm-up'")
 
-    monkeypatch.setattr(verifier, "verify", refuse)
+    monkeypatch.setattr("harness.cli.verify.verify", refuse)
     assert code_of(["verify", "--server", "my.toml", "--target", "http://127.0.0.1:8000"]) == 5
     assert "nothing is written: the server failed 100 % of the requests" in capsys.readouterr().err
 
@@ -191,7 +191,7 @@ def test_a_load_with_failures_leaves_the_profile_without_a_proof(
     write(with_proof(profile, {"status": "fitted", "fitted_to": "a server", "date": "2026-11-29"}), Path("my.toml"))
     before = Path("my.toml").read_text()
     found = replace(verified(tmp_path, 0.0101), failed=("on and off",))
-    monkeypatch.setattr(verifier, "verify", lambda wanted, say: found)
+    monkeypatch.setattr("harness.cli.verify.verify", lambda wanted, say: found)
     code_of(["verify", "--server", "my.toml", "--target", "http://127.0.0.1:8000"])
     assert Path("my.toml").read_text() == before
     assert "no proof is written, because requests failed under: on and off" in capsys.readouterr().err
@@ -204,7 +204,7 @@ def test_without_scipy_a_line_says_what_to_install(monkeypatch: pytest.MonkeyPat
 
 
 def test_loads_that_could_not_be_measured_are_named_beside_a_refusal() -> None:
-    found = Calibration(Plan(), problems=[Reason("client_starved", "the client waited", "idle")])
+    found = Calibration(CalibrationPlan(), problems=[Reason("client_starved", "the client waited", "idle")])
     assert unmeasured(found) == [
         "1 of its loads could not be measured here, so it may be this machine and not the server: the client waited"
     ]
@@ -220,7 +220,7 @@ def test_an_interrupted_verification_is_shown_and_leaves_the_profile_without_a_p
     before = Path("my.toml").read_text()
     found = verified(tmp_path, 0.0101)
     cut = msgspec.structs.replace(found.result, partial=True, status="not established")
-    monkeypatch.setattr(verifier, "verify", lambda wanted, say: replace(found, result=cut))
+    monkeypatch.setattr("harness.cli.verify.verify", lambda wanted, say: replace(found, result=cut))
     assert code_of(["verify", "--server", "my.toml", "--target", "http://127.0.0.1:8000"]) == 5
     assert Path("my.toml").read_text() == before
     out, error = capsys.readouterr()

@@ -13,7 +13,7 @@ import pytest
 from harness.cli.main import main
 from harness.measure.diff_result import Diff
 from harness.measure.judge.comparison_words import interval
-from harness.measure.judge.conditions import Finished
+from harness.measure.judge.conditions import FinishedRun
 from harness.measure.judge.diff import EXIT_CODES, diff
 from harness.measure.result import Case, Load, Reason, RunResult, Target, Verdict, encode
 from reports.diff import markdown
@@ -41,7 +41,7 @@ def run(*cases: Case, **changes: Any) -> RunResult:
 
 
 def between(before: RunResult, after: RunResult, **more: Any) -> Diff:
-    return diff(Finished(msgspec.structs.replace(before, id="yesterday")), Finished(after), **more)
+    return diff(FinishedRun(msgspec.structs.replace(before, id="yesterday")), FinishedRun(after), **more)
 
 
 def saved(folder: Path, name: str, result: RunResult) -> str:

@@ -7,7 +7,7 @@ import pytest
 
 from harness.measure.capacity_result import Capacity, CapacityPlan, CapacityResult
 from harness.measure.gate_result import Gate, decode, encode
-from harness.measure.judge.conditions import Finished
+from harness.measure.judge.conditions import FinishedRun
 from harness.measure.judge.gate_capacity import with_capacity
 from harness.measure.result import RunResult, Verdict
 from harness.measure.sweep_result import Estimate, SweepPoint, SweepResult
@@ -17,15 +17,15 @@ from tests.comparison_samples import case as of
 SLO = "p99<500ms"
 
 
-def search(low: float | None, high: float | None, confirmed: bool = True, ended: str = "answered") -> Finished:
+def search(low: float | None, high: float | None, confirmed: bool = True, ended: str = "answered") -> FinishedRun:
     """A capacity search by rate with this answer."""
     answer = Capacity("rate", SLO, ended, low, high, confirmed)  # type: ignore[arg-type] # one of its values
     found = CapacityResult([answer], [], 60.0, CapacityPlan([SLO], ["rate"]))
     result = RunResult(1, "search", "", {}, {}, 1, None, Verdict("valid"), "", [], capacity=found)
-    return Finished(result)
+    return FinishedRun(result)
 
 
-def gate(candidate: Finished, baseline: Finished | None = None) -> Gate:
+def gate(candidate: FinishedRun, baseline: FinishedRun | None = None) -> Gate:
     return with_capacity(None, baseline or search(100, 105), candidate, 0.2)
 
 
@@ -53,30 +53,30 @@ def test_a_capacity_without_an_upper_bound_says_what_to_raise() -> None:
 
 
 @pytest.mark.parametrize("missing", [search(None, None), search(50, 55, ended="invalid")])
-def test_a_side_that_measured_nothing_fails(missing: Finished) -> None:
+def test_a_side_that_measured_nothing_fails(missing: FinishedRun) -> None:
     for found in (gate(missing), gate(search(100, 105), missing)):
         assert found.status == "failed"
         assert "no such figure" in found.text
 
 
 def test_a_run_that_is_no_search_is_invalid_and_never_passes() -> None:
-    plain = Finished(msgspec.structs.replace(search(1, 2).result, capacity=None))
+    plain = FinishedRun(msgspec.structs.replace(search(1, 2).result, capacity=None))
     assert gate(plain).status == "invalid"
     assert with_capacity(None, plain, plain).status == "invalid"
 
 
 def test_simulated_and_real_searches_are_not_compared() -> None:
-    virtual = Finished(msgspec.structs.replace(search(100, 105).result, simulated=True))
+    virtual = FinishedRun(msgspec.structs.replace(search(100, 105).result, simulated=True))
     assert gate(virtual).status == "invalid"
 
 
 def test_searches_over_different_transports_are_not_compared() -> None:
     """The clients themselves are not equally fast."""
 
-    def over(transport: str) -> Finished:
+    def over(transport: str) -> FinishedRun:
         [case] = [of("queue-stream", [1.0])]
         result = search(100, 105).result
-        return Finished(msgspec.structs.replace(result, cases=[msgspec.structs.replace(case, transport=transport)]))
+        return FinishedRun(msgspec.structs.replace(result, cases=[msgspec.structs.replace(case, transport=transport)]))
 
     assert gate(over("lean"), over("lean")).status == "passed"
     found = gate(over("lean"), over("aiohttp"))
@@ -101,7 +101,7 @@ def test_every_format_shows_the_ratio() -> None:
     assert row.figure.low == pytest.approx(70 / 105)
 
 
-def swept(knee: float | None, goodput: float, repeats: int = 3, **changes: Any) -> Finished:
+def swept(knee: float | None, goodput: float, repeats: int = 3, **changes: Any) -> FinishedRun:
     """A sweep by rate, or by concurrency, over 10, 20, 40 with this knee and this highest goodput."""
     spread = 0.02 * goodput if repeats > 1 else None
     best = Estimate(goodput, None if spread is None else goodput - spread, None if spread is None else goodput + spread)
@@ -111,7 +111,7 @@ def swept(knee: float | None, goodput: float, repeats: int = 3, **changes: Any) 
     ]
     plain = SweepResult("rate", points, [], None, 0.05, 20.0, knee, None, None, None, None, [], None, None, None, "")
     found = msgspec.structs.replace(plain, **changes)
-    return Finished(RunResult(1, "sweep", "", {}, {}, 1, None, Verdict("valid"), "", [], sweep=found))
+    return FinishedRun(RunResult(1, "sweep", "", {}, {}, 1, None, Verdict("valid"), "", [], sweep=found))
 
 
 @pytest.mark.parametrize(

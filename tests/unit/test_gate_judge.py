@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from harness.measure.gate_result import Gate
-from harness.measure.judge.conditions import Finished
+from harness.measure.judge.conditions import FinishedRun
 from harness.measure.judge.gate import EXIT_CODES, judge
 from harness.measure.judge.gate_advice import advice
 from harness.measure.judge.slo import check, parse
@@ -21,7 +21,7 @@ from tests.unit.test_export_formats import valid_junit
 NOISE = (1.0, 1.002, 0.999, 1.001, 0.998, 1.003, 1.0, 0.997)
 
 
-def run(name: str, latencies_s: Sequence[float | None], slo: str = "", interval: Quantile | None = None) -> Finished:
+def run(name: str, latencies_s: Sequence[float | None], slo: str = "", interval: Quantile | None = None) -> FinishedRun:
     """A run of arrivals whose repeats have these medians."""
     repeats = [
         RepeatFigures(number, 100, 100, latency_s=Points(p50=value, p95=value))
@@ -38,13 +38,13 @@ def run(name: str, latencies_s: Sequence[float | None], slo: str = "", interval:
         latency_s=Distribution(n=100, p50=interval or Quantile(0.1)),
     )
     case = msgspec.structs.replace(case, slo=check(parse(slo), case) if slo else [])
-    return Finished(RunResult(1, name, "", {}, {}, 1, None, Verdict("valid"), "", [case]))
+    return FinishedRun(RunResult(1, name, "", {}, {}, 1, None, Verdict("valid"), "", [case]))
 
 
 BASE = run("main", [0.1 * noise for noise in NOISE])
 
 
-def slower(factor: float) -> Finished:
+def slower(factor: float) -> FinishedRun:
     return run("branch", [0.1 * factor * noise for noise in reversed(NOISE)])
 
 
@@ -74,26 +74,26 @@ def test_failures_of_the_candidate_are_a_finding_and_no_invalid_measurement() ->
     """Of the baseline they are: nothing can be held against it. No answer at all is a measurement of nothing."""
     errors = Verdict("invalid", [Reason("errors", "10 % failed.", "adaptive")])
     failing = with_failures(slower(1.0), 10)
-    found = judge(BASE, Finished(msgspec.structs.replace(failing.result, verdict=errors)))
+    found = judge(BASE, FinishedRun(msgspec.structs.replace(failing.result, verdict=errors)))
     assert (found.status, found.reasons) == ("failed", [])
     assert "share of failures" in found.text
-    assert judge(Finished(msgspec.structs.replace(failing.result, verdict=errors)), BASE).status == "invalid"
+    assert judge(FinishedRun(msgspec.structs.replace(failing.result, verdict=errors)), BASE).status == "invalid"
     nothing = Verdict("invalid", [Reason("no_data", "No request had an answer.", "adaptive")])
     dead = with_failures(slower(1.0), 100)
-    assert judge(BASE, Finished(msgspec.structs.replace(dead.result, verdict=nothing))).status == "invalid"
+    assert judge(BASE, FinishedRun(msgspec.structs.replace(dead.result, verdict=nothing))).status == "invalid"
 
 
-def with_failures(finished: Finished, failed: int) -> Finished:
+def with_failures(finished: FinishedRun, failed: int) -> FinishedRun:
     """The same run with this many failures in 100 items of each repeat."""
     (case,) = finished.result.cases
     repeats = [msgspec.structs.replace(repeat, ok=100 - failed) for repeat in case.by_repeat]
     cases = [msgspec.structs.replace(case, by_repeat=repeats)]
-    return Finished(msgspec.structs.replace(finished.result, cases=cases))
+    return FinishedRun(msgspec.structs.replace(finished.result, cases=cases))
 
 
 def test_an_interrupted_measurement_does_not_pass() -> None:
     stopped = Verdict("inconclusive", [Reason("interrupted", "The run was stopped.", "adaptive")])
-    found = judge(BASE, Finished(msgspec.structs.replace(slower(1.0).result, verdict=stopped)))
+    found = judge(BASE, FinishedRun(msgspec.structs.replace(slower(1.0).result, verdict=stopped)))
     assert (found.status, EXIT_CODES[found.status]) == ("inconclusive", 5)
     assert "The run was stopped." in found.text
 
@@ -101,14 +101,14 @@ def test_an_interrupted_measurement_does_not_pass() -> None:
 def test_runs_without_a_common_case_are_an_invalid_measurement() -> None:
     other = slower(1.0)
     renamed = [msgspec.structs.replace(case, name="sync") for case in other.result.cases]
-    found = judge(BASE, Finished(msgspec.structs.replace(other.result, cases=renamed)))
+    found = judge(BASE, FinishedRun(msgspec.structs.replace(other.result, cases=renamed)))
     assert found.status == "invalid"
     assert EXIT_CODES[found.status] == 4
 
 
 def test_an_invalid_side_decides_nothing() -> None:
     bad = Verdict("invalid", [Reason("lag", "The load generator fell behind schedule.", "adaptive")])
-    found = judge(BASE, Finished(msgspec.structs.replace(slower(1.2).result, verdict=bad)))
+    found = judge(BASE, FinishedRun(msgspec.structs.replace(slower(1.2).result, verdict=bad)))
     assert found.status == "invalid"
     assert found.reasons == ["candidate: adaptive: The load generator fell behind schedule."]
     # The terminal has the reason once.
@@ -121,15 +121,15 @@ def test_a_stop_is_inconclusive_unless_something_else_is_invalid() -> None:
     """Also before the first answer, and whatever the checks say so far."""
     stop = Reason("interrupted", "It was stopped before its end.", "adaptive")
     whole = slower(1.2).result
-    stopped = Finished(msgspec.structs.replace(whole, verdict=Verdict("inconclusive", [stop])))
+    stopped = FinishedRun(msgspec.structs.replace(whole, verdict=Verdict("inconclusive", [stop])))
     found = judge(BASE, stopped, confirmed_from=99)
     assert (found.status, EXIT_CODES[found.status]) == ("inconclusive", 5)
     assert found.notes == ["candidate: adaptive: It was stopped before its end."]
     assert judge(BASE, stopped).status == "inconclusive"
-    early = Finished(msgspec.structs.replace(stopped.result, cases=[]))
+    early = FinishedRun(msgspec.structs.replace(stopped.result, cases=[]))
     assert judge(BASE, early).status == "inconclusive"
     bad = Verdict("invalid", [stop, Reason("damaged", "Recorded data is damaged.", "adaptive")])
-    assert judge(BASE, Finished(msgspec.structs.replace(whole, verdict=bad)), confirmed_from=99).status == "invalid"
+    assert judge(BASE, FinishedRun(msgspec.structs.replace(whole, verdict=bad)), confirmed_from=99).status == "invalid"
 
 
 def test_too_few_pairs_are_inconclusive_and_their_number_is_named() -> None:
@@ -264,7 +264,7 @@ def test_a_change_of_the_size_of_the_limit_is_never_decided() -> None:
         (run("branch", [0.1] * 8, "p50<100ms", Quantile(0.1, 0.09, 0.11)), "for an SLO whose interval contains"),
     ],
 )
-def test_an_inconclusive_gate_says_what_to_do(candidate: Finished, expected: str) -> None:
+def test_an_inconclusive_gate_says_what_to_do(candidate: FinishedRun, expected: str) -> None:
     found = advice(judge(BASE, candidate))
     assert expected in found
     assert bool(expected) == bool(found)

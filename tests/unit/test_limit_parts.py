@@ -9,7 +9,7 @@ import pytest
 
 from harness.client.limits.knee.base import REMEMBERED, Base, Drain
 from harness.client.limits.knee.ceiling import Ceiling
-from harness.client.limits.knee.own_knee import Estimate, OwnKnee
+from harness.client.limits.knee.own_knee import KneeEstimate, OwnKnee
 from harness.client.limits.knee.phases import _follow
 from harness.client.limits.knee.plateau import Plateau
 from harness.client.limits.knee.quantiles import Quantiles, low_suffice, quantiles
@@ -17,7 +17,7 @@ from harness.client.limits.knee.search import SEEK, BeforeFailures, Search
 from harness.client.limits.knee.start import Start
 from harness.client.limits.knee.timetable import Timetable, together
 from harness.client.limits.knee.tolerance import Shares
-from harness.client.limits.knee.window import Measured, Window
+from harness.client.limits.knee.window import Window, WindowResult
 from harness.client.types import Outcome, Sample
 
 
@@ -39,9 +39,9 @@ def rounds(window: Window, count: int, latency_s: float = 0.1, work: float = 1.0
     return now
 
 
-def measured(value: int, wait_s: float = 0.0, count: int = 200, seed: int = 2) -> Measured:
+def measured(value: int, wait_s: float = 0.0, count: int = 200, seed: int = 2) -> WindowResult:
     """A window at a server whose exponential service takes 0.1 s."""
-    return Measured(value, 0.1 + wait_s, quantiles(exponential(count, wait_s=wait_s, seed=seed)))
+    return WindowResult(value, 0.1 + wait_s, quantiles(exponential(count, wait_s=wait_s, seed=seed)))
 
 
 def test_waiting_is_the_difference_of_quantiles() -> None:
@@ -175,7 +175,7 @@ def test_a_smaller_knee_has_to_be_confirmed_and_a_larger_one_counts_at_once() ->
 def grow(plateau: Plateau, per_s: float, value: int, now: float) -> float:
     """Windows at a limit, until it says where to return to."""
     for k in range(8):
-        back = plateau.add(Measured(value, value / per_s, quantiles(exponential(32, seed=k))), now)
+        back = plateau.add(WindowResult(value, value / per_s, quantiles(exponential(32, seed=k))), now)
         if back:
             return back
     return 0.0
@@ -350,5 +350,5 @@ def test_a_limit_at_its_maximum_may_want_to_grow_in_any_number_of_windows() -> N
     """A quick server that never has a queue: the doubled step overflowed after a thousand of them."""
     search = Search(8, 1, 8, next(iter(SEEK.values())))
     search.grown = 5_000
-    _follow(search, Estimate(8.0, 0.0, False), 1.0, False)
+    _follow(search, KneeEstimate(8.0, 0.0, False), 1.0, False)
     assert (search.value, search.grown) == (8, 5_001)

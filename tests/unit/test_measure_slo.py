@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from harness.client.errors import UsageError
-from harness.measure.judge.slo import Bounds, bounds_s, check, describe, parse, sets_errors
+from harness.measure.judge.slo import RequestBounds, bounds_s, check, describe, parse, sets_errors
 from harness.measure.result import Case, Counts, Distribution, Load, Named, Quantile, Rates, SloCheck, Target
 
 
@@ -98,9 +98,9 @@ def test_the_bad_part_is_named_among_good_ones() -> None:
 
 def test_one_requests_bounds_are_the_strictest() -> None:
     """A mean bounds no single request, and neither does the makespan."""
-    assert bounds_s(parse("p50<100ms,p99<500ms,mean<9s,ttft_p99<2s,makespan<60s")) == Bounds(0.1, 2.0)
-    assert bounds_s(parse("service_p99<1s,errors<1%,itl_p95<40ms")) == Bounds(itl=0.04)
-    assert bounds_s(parse("tpot_p95<40ms,tpot_p50<20ms,e2e_p99<3s,e2e_mean<1s")) == Bounds(tpot=0.02, e2e=3.0)
+    assert bounds_s(parse("p50<100ms,p99<500ms,mean<9s,ttft_p99<2s,makespan<60s")) == RequestBounds(0.1, 2.0)
+    assert bounds_s(parse("service_p99<1s,errors<1%,itl_p95<40ms")) == RequestBounds(itl=0.04)
+    assert bounds_s(parse("tpot_p95<40ms,tpot_p50<20ms,e2e_p99<3s,e2e_mean<1s")) == RequestBounds(tpot=0.02, e2e=3.0)
 
 
 def test_a_condition_is_described_with_value_unit_bound_and_margin() -> None:

@@ -17,7 +17,7 @@ from harness.experiment.run import execute
 from harness.experiment.settings import RunSettings
 from harness.experiment.simulate.compare import VirtualTime
 from harness.experiment.spec import CaseSpec
-from harness.measure.judge.conditions import Finished, obstacles
+from harness.measure.judge.conditions import FinishedRun, obstacles
 from harness.measure.judge.precision import ended, outcome, reasons, widths, words
 from harness.measure.precision_result import Precision, PrecisionPlan
 from harness.measure.record.plan import read_plan, write_plan
@@ -212,7 +212,7 @@ def test_a_run_whose_repeats_share_their_arrivals_is_not_compared_with_one_of_au
     for name, repeats in (("auto", "auto"), ("fixed", 8)):
         directory = tmp_path / name
         result = result_of(settings(tmp_path, repeats=repeats, repeats_width=0.5, out=directory))
-        found.append(Finished(result, read_plan(directory)))
+        found.append(FinishedRun(result, read_plan(directory)))
     refused = [one for one in obstacles(*found) if "arrivals of the repeats" in one.name]
     assert [(one.before, one.after) for one in refused] == [("each its own", "all the same")]
     assert obstacles(found[0], found[0]) == []

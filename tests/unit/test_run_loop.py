@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from harness.client.errors import UsageError
-from harness.experiment.child_process import Played, Watch
+from harness.experiment.child_process import TrialEnd, Watch
 from harness.experiment.prepare import Run, prepare
 from harness.experiment.run import execute
 from harness.experiment.settings import RunSettings
@@ -30,7 +30,7 @@ class Spied(VirtualTime):
         super().__init__(run)
         self._before = before
 
-    def play(self, trial: Trial, watch: Watch) -> Played:
+    def play(self, trial: Trial, watch: Watch) -> TrialEnd:
         self._before(trial)
         return super().play(trial, watch)
 

@@ -7,14 +7,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 
 from harness import plugins
 from harness.client.errors import UsageError
 from harness.experiment.cases import cases
 from harness.experiment.scenario import Description
-from harness.experiment.spec import SAMPLE_PAIRS, CaseSpec
+from harness.experiment.spec import SAMPLE_PAIRS, TRIAL_VARIABLE, CaseSpec, Trial
 from harness.load.pacers.poisson import Poisson
 from harness.measure.record.plan import TaskShare
 from harness.measure.result import Named
@@ -132,12 +131,12 @@ def test_a_task_needs_a_weight_above_zero() -> None:
 
 def test_the_parents_case_is_taken_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """From the file that the environment names, if it names one."""
-    monkeypatch.delenv(command_line.CASE_VARIABLE, raising=False)
-    assert command_line.parents_trial() is None
+    monkeypatch.delenv(TRIAL_VARIABLE, raising=False)
+    assert Trial.from_parent() is None
     written = spec("http://x", tmp_path)
-    (tmp_path / "case.json").write_bytes(msgspec.json.encode(written))
-    monkeypatch.setenv(command_line.CASE_VARIABLE, str(tmp_path / "case.json"))
-    assert command_line.parents_trial() == written
+    (tmp_path / "case.json").write_bytes(written.as_json())
+    monkeypatch.setenv(TRIAL_VARIABLE, str(tmp_path / "case.json"))
+    assert Trial.from_parent() == written
 
 
 @pytest.mark.parametrize("name", plugins.names("scenario"))

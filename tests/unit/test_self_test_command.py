@@ -10,7 +10,6 @@ import pytest
 from click.testing import CliRunner, Result
 
 from harness.cli.self_test import command
-from harness.experiment import self_test
 from harness.measure.self_test_result import SelfTest
 from tests.unit.self_test_samples import found, law
 
@@ -30,7 +29,7 @@ def called(monkeypatch: pytest.MonkeyPatch, made: SelfTest, *arguments: str) -> 
         assert settings.full is ("--full" in arguments)
         return made
 
-    monkeypatch.setattr(self_test, "self_test", measured)
+    monkeypatch.setattr("harness.cli.self_test.self_test", measured)
     return CliRunner().invoke(command, list(arguments), standalone_mode=False)
 
 

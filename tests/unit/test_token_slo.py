@@ -13,7 +13,7 @@ from harness.experiment.capacity import CapacitySettings, CaseMaker
 from harness.experiment.settings import RunSettings
 from harness.experiment.streaming import streamed
 from harness.measure.judge.compared_figures import named
-from harness.measure.judge.slo import _FAMILIES, Bounds, bounds_s, check, describe, of_streams, parse
+from harness.measure.judge.slo import _FAMILIES, RequestBounds, bounds_s, check, describe, of_streams, parse
 from harness.measure.reduce.columns import load_repeat
 from harness.measure.reduce.latencies import within
 from harness.measure.reduce.summary import summarize_run
@@ -140,7 +140,7 @@ def test_only_times_of_streams_ask_for_a_stream() -> None:
         "ttft_p95",
         "itl_max",
     ]
-    assert bounds_s(parse("e2e_p50<1s")) == Bounds(e2e=1.0)
+    assert bounds_s(parse("e2e_p50<1s")) == RequestBounds(e2e=1.0)
 
 
 def test_a_capacity_search_streams_for_its_tiers() -> None:

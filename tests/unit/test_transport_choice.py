@@ -19,7 +19,7 @@ from harness.client.transport.endpoint import Access
 from harness.client.transport.lean import LeanTransport
 from harness.experiment.prepare import prepare
 from harness.experiment.settings import RunSettings
-from harness.measure.judge.conditions import Finished, changed
+from harness.measure.judge.conditions import FinishedRun, changed
 from harness.measure.record.plan import Measured
 from harness.measure.reduce.case_figures import identity
 from harness.strategies.sync import Sync
@@ -101,9 +101,9 @@ def test_report_and_comparison_name_the_transports() -> None:
     )
     assert ("transport", "lean") in how_measured(one)
     assert "transport" not in dict(how_measured(unknown))
-    (differing,) = changed(Finished(one), Finished(other))
+    (differing,) = changed(FinishedRun(one), FinishedRun(other))
     assert (differing.before, differing.after) == ("lean", "aiohttp")
-    assert not changed(Finished(unknown), Finished(other))
+    assert not changed(FinishedRun(unknown), FinishedRun(other))
 
 
 def test_a_result_names_the_transport_as_users_do() -> None:

@@ -16,7 +16,7 @@ from harness.cli.compare import command
 from harness.cli.options import settings_of
 from harness.client.errors import UsageError
 from harness.experiment import target as targets
-from harness.experiment.child_process import Played, Watch
+from harness.experiment.child_process import TrialEnd, Watch
 from harness.experiment.prepare import Run, prepare
 from harness.experiment.run import execute
 from harness.experiment.spec import Trial
@@ -75,10 +75,10 @@ class InThisProcess:
         """Not measured."""
         return {}
 
-    def play(self, trial: Trial, watch: Watch) -> Played:
+    def play(self, trial: Trial, watch: Watch) -> TrialEnd:
         """To its end, or stopped as by Ctrl-C."""
         play(trial, 0.3 if self._of.stopped else None)
-        return Played(0, self._of.stopped, Path(trial.records))
+        return TrialEnd(0, self._of.stopped, Path(trial.records))
 
 
 def in_this_process(of: Situation, folder: Path) -> Seen:

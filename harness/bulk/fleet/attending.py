@@ -8,9 +8,9 @@ from collections.abc import AsyncIterator, Callable
 import msgspec
 
 from harness.base import units
-from harness.bulk.fleet.engines.worker_engine import Contact, Engine
-from harness.bulk.fleet.messages import Beat, Order, Reply, WorkerLostError
-from harness.bulk.fleet.range_coordinator import Coordinator
+from harness.bulk.fleet.engines.worker_engine import Contact, WorkerEngine
+from harness.bulk.fleet.messages import Beat, Reply, WorkerLostError, WorkerOrder
+from harness.bulk.fleet.range_coordinator import RangeCoordinator
 from harness.bulk.fleet.starts import Starts
 from harness.client.errors import UsageError
 
@@ -22,7 +22,7 @@ _STARTS_MAX = 3
 
 
 async def attend(
-    engine: Engine, coordinator: Coordinator, starts: Starts, order: Order, note: Callable[[str], None]
+    engine: WorkerEngine, coordinator: RangeCoordinator, starts: Starts, order: WorkerOrder, note: Callable[[str], None]
 ) -> None:
     """Return when nothing is left to do, or the run stops. Raises OSError if the journal cannot be written."""
     failures, after_s, again_s, count = 0, 0.0, _AGAIN_MIN_S, 0
@@ -48,7 +48,7 @@ async def attend(
 
 
 async def _life(
-    engine: Engine, coordinator: Coordinator, starts: Starts, order: Order, after_s: float
+    engine: WorkerEngine, coordinator: RangeCoordinator, starts: Starts, order: WorkerOrder, after_s: float
 ) -> AsyncIterator[Beat]:
     """Start a worker and exchange messages with it until it leaves. Raises WorkerLostError."""
     silent_s = _SILENT_TTLS * order.ttl_s

@@ -17,7 +17,7 @@ from harness.bulk.ending import EarlyEnd, Summary, layer_figures, summary
 from harness.bulk.fleet import lease_journal as journals
 from harness.bulk.fleet.attending import attend
 from harness.bulk.fleet.cutter import Cuts, cutter_of
-from harness.bulk.fleet.engines.worker_engine import Engine
+from harness.bulk.fleet.engines.worker_engine import WorkerEngine
 from harness.bulk.fleet.files_cutter import FilesCutter
 from harness.bulk.fleet.fleet_reporting import Reporter
 from harness.bulk.fleet.fleet_settings import FleetSettings
@@ -26,9 +26,9 @@ from harness.bulk.fleet.governor import Governor, limit_of
 from harness.bulk.fleet.joining import Joiner, total
 from harness.bulk.fleet.lease_journal import History
 from harness.bulk.fleet.mending import mend
-from harness.bulk.fleet.messages import Order, unexpected
+from harness.bulk.fleet.messages import WorkerOrder, unexpected
 from harness.bulk.fleet.opening import Opening
-from harness.bulk.fleet.range_coordinator import Coordinator
+from harness.bulk.fleet.range_coordinator import RangeCoordinator
 from harness.bulk.fleet.starts import Starts
 from harness.bulk.leases import Leases
 from harness.bulk.results import Tell
@@ -49,7 +49,7 @@ class Fleet:
     """One session. `await run()`; `stop()` and `cut()` may be called meanwhile, from the same loop."""
 
     def __init__(
-        self, settings: ProcessSettings, fleet: FleetSettings, engine: Engine, tell: Tell | None = None
+        self, settings: ProcessSettings, fleet: FleetSettings, engine: WorkerEngine, tell: Tell | None = None
     ) -> None:
         self.settings, self._table = with_lines(settings)
         if self._table is not None and fleet.keep_parts:
@@ -59,7 +59,7 @@ class Fleet:
         self._engine = engine
         self._tell = tell or (lambda event, facts: None)
         self._end = EarlyEnd(self.settings.output)
-        self._coordinator: Coordinator | None = None
+        self._coordinator: RangeCoordinator | None = None
         self._before = RowCounts()
         self._began = 0.0
         self._attending: list[asyncio.Task[None]] = []
@@ -114,7 +114,7 @@ class Fleet:
                 joiner.cut()
                 leases = self._restored(history)
                 cutter = self._cutter(opening, history)
-                self._coordinator = Coordinator(
+                self._coordinator = RangeCoordinator(
                     history,
                     opening.parts,
                     journal,
@@ -170,7 +170,7 @@ class Fleet:
         lines = history.head.range_lines
         return cutter_of(self.settings.input, reader, opening.source.can_be_cut, lines, last)
 
-    async def _session(self, opening: Opening, history: History, coordinator: Coordinator) -> Summary:
+    async def _session(self, opening: Opening, history: History, coordinator: RangeCoordinator) -> Summary:
         self._began = clock()()
         coordinator.begun = await asyncio.to_thread(begun_counts, history, opening.parts)
         before = self._before = total(coordinator.counts)
@@ -208,9 +208,9 @@ class Fleet:
         await reporter.write_end()
         return self._finished(opening, coordinator)
 
-    def _order(self, opening: Opening, history: History, governor: Governor) -> Order:
+    def _order(self, opening: Opening, history: History, governor: Governor) -> WorkerOrder:
         rate, tokens = opening.rates
-        return Order(
+        return WorkerOrder(
             "",
             opening.settings_of_workers(),
             os.getcwd(),
@@ -223,7 +223,7 @@ class Fleet:
             tokens is not None or rate is not None,
         )
 
-    async def _attend(self, coordinator: Coordinator, starts: Starts, order: Order) -> None:
+    async def _attend(self, coordinator: RangeCoordinator, starts: Starts, order: WorkerOrder) -> None:
         try:
             await attend(self._engine, coordinator, starts, order, self._note)
         except OSError as error:
@@ -233,7 +233,7 @@ class Fleet:
             # The ranges of this worker would be waited for without end.
             coordinator.fail("worker", f"{order.worker}: {unexpected(error)}")
 
-    def _finished(self, opening: Opening, coordinator: Coordinator) -> Summary:
+    def _finished(self, opening: Opening, coordinator: RangeCoordinator) -> Summary:
         counts = self._counts(coordinator)
         if coordinator.leases.complete and self._end.is_wish:
             # It came when nothing was left to do.
@@ -254,7 +254,7 @@ class Fleet:
         joined = None if self._fleet.keep_parts else coordinator.joiner.state.counts
         return self._summary(counts, coordinator.layers, joined, empty=opening.source.empty)
 
-    def _counts(self, coordinator: Coordinator) -> RowCounts:
+    def _counts(self, coordinator: RangeCoordinator) -> RowCounts:
         counts = total(coordinator.counts)
         counts.sessions = self._before.sessions + 1
         counts.active_s = self._before.active_s + (clock()() - self._began)

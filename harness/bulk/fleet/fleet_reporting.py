@@ -14,7 +14,7 @@ from harness.base import units
 from harness.base.clock import clock
 from harness.bulk.fleet.fleet_status import Snapshot, write_snapshot
 from harness.bulk.fleet.opening import Opening
-from harness.bulk.fleet.range_coordinator import Coordinator
+from harness.bulk.fleet.range_coordinator import RangeCoordinator
 from harness.bulk.reporting import STATUS_S
 from harness.bulk.results import Tell
 from harness.bulk.tally import RowCounts, Speed
@@ -23,7 +23,9 @@ from harness.bulk.tally import RowCounts, Speed
 class Reporter:
     """`await report()` until it is cancelled, then `await write_end()`."""
 
-    def __init__(self, opening: Opening, coordinator: Coordinator, counts: Callable[[], RowCounts], tell: Tell) -> None:
+    def __init__(
+        self, opening: Opening, coordinator: RangeCoordinator, counts: Callable[[], RowCounts], tell: Tell
+    ) -> None:
         self._opening = opening
         self._coordinator = coordinator
         self._counts = counts
@@ -77,7 +79,7 @@ class Reporter:
                 self._tell("note", {"text": text})
 
 
-def _snapshot(coordinator: Coordinator, facts: dict[str, Any]) -> Snapshot:
+def _snapshot(coordinator: RangeCoordinator, facts: dict[str, Any]) -> Snapshot:
     governor = coordinator.governor
     return Snapshot(
         facts["rate_per_s"],

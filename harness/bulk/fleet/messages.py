@@ -18,7 +18,7 @@ from harness.client.figures import LayerCounts
 from harness.client.types import Sample
 
 
-class Order(msgspec.Struct, frozen=True):
+class WorkerOrder(msgspec.Struct, frozen=True):
     """The order that a worker gets before its first lease."""
 
     worker: str

@@ -36,7 +36,7 @@ _BATCH = 16
 Note = Callable[[str], None]
 
 
-class Coordinator:
+class RangeCoordinator:
     """The state of a run. `beat` for each message of a worker; `work` in the background."""
 
     def __init__(

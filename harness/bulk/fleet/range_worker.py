@@ -23,7 +23,7 @@ from harness.base.clock import clock
 from harness.bulk import journal as journals
 from harness.bulk.ending import Summary
 from harness.bulk.fleet.governor import VALID_S
-from harness.bulk.fleet.messages import Beat, Order, Progress, Reply, Report, Stopped, unexpected
+from harness.bulk.fleet.messages import Beat, Progress, Reply, Report, Stopped, WorkerOrder, unexpected
 from harness.bulk.fleet.pacer import Pacer
 from harness.bulk.fleet.parts import Parts, seen_by
 from harness.bulk.fleet.shared_gate import SharedStrategy, SharePart, WorkerGate
@@ -73,7 +73,7 @@ class _Running:
 class Worker:
     """Works off leases. `await exchange(reply)` again and again, then `close()`."""
 
-    def __init__(self, order: Order, send: Send | None = None) -> None:
+    def __init__(self, order: WorkerOrder, send: Send | None = None) -> None:
         self._order = order
         self._settings = order.settings
         self._parts = Parts(order.settings.output)

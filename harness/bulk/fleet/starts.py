@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from harness.base.clock import clock
-from harness.bulk.fleet.range_coordinator import Coordinator
+from harness.bulk.fleet.range_coordinator import RangeCoordinator
 
 _LOOK_S = 0.05
 
@@ -15,7 +15,7 @@ _LOOK_S = 0.05
 class Starts:
     """Turns to start a worker. A thousand workers for ten ranges are ten workers."""
 
-    def __init__(self, coordinator: Coordinator, at_once: int) -> None:
+    def __init__(self, coordinator: RangeCoordinator, at_once: int) -> None:
         self._coordinator = coordinator
         self._line = asyncio.Semaphore(at_once)
         # Tasks without a worker, and how many of them are starting one.

@@ -6,7 +6,7 @@ import asyncio
 from contextlib import AsyncExitStack
 
 from harness.bulk.connect import connected
-from harness.bulk.fleet.messages import Order
+from harness.bulk.fleet.messages import WorkerOrder
 from harness.bulk.fleet.shared_gate import WorkerGate
 from harness.bulk.server_watch import Alive
 from harness.client.transport.open_files import raise_limit
@@ -16,7 +16,7 @@ from harness.client.types import Request, Response, Send, Strategy
 class WorkerConnection:
     """Opened for the first range, closed with the worker."""
 
-    def __init__(self, order: Order, strategy: Strategy, gate: WorkerGate, send: Send | None = None) -> None:
+    def __init__(self, order: WorkerOrder, strategy: Strategy, gate: WorkerGate, send: Send | None = None) -> None:
         self._order = order
         self._strategy = strategy
         self._gate = gate

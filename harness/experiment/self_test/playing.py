@@ -55,7 +55,7 @@ class Played:
     burst_waits_s: dict[str, float]
 
 
-class Watch:
+class CpuWatch:
     """CPU time and run-queue waits of a process, from now on."""
 
     def __init__(self, pid: int) -> None:
@@ -112,7 +112,7 @@ def play_once(spec: CaseSpec, target: targets.RunningTarget, folder: Path, work_
     (folder / "records").mkdir(parents=True)
     trial = spec.trial(target.url, folder / "records")
     facts = ExternalFacts(trial, folder, target)
-    watch = Watch(target.process.pid)
+    watch = CpuWatch(target.process.pid)
     played = play(trial)
     mock, cpu_s = watch.read(), watch.cpu_s
     facts.end(played.exit_code, played.interrupted)

@@ -17,12 +17,12 @@ from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
 from harness.client.types import Send, Strategy
 from harness.experiment.application import ClientApplication
+from harness.experiment.child_process import Watch
 from harness.experiment.player import TICK_S, Player
 from harness.experiment.simulate.cached_lines import CachedJsonl
 from harness.experiment.simulate.direct import DirectSend
@@ -36,8 +36,6 @@ from harness.load.timer import sleep_until
 from harness.measure.record.files import digest
 from harness.measure.record.recorder import Recorder
 from harness.measure.record.rows_file import End, read
-
-Watch = Callable[[dict[str, Any]], None]
 
 HTTP_URL = "http://{}:{}".format(*SERVER)
 """URL of the only server on the network in memory."""

@@ -15,7 +15,7 @@ from harness.base import units
 from harness.client.errors import UsageError
 from harness.client.tasks.http import Http
 from harness.client.types import Outcome, Send
-from harness.experiment.child_process import Played, Watch
+from harness.experiment.child_process import TrialEnd, Watch
 from harness.experiment.prepare import Run
 from harness.experiment.simulate.case import play
 from harness.experiment.simulate.direct import DirectSend
@@ -94,17 +94,17 @@ class VirtualTime:
         """None: the client costs nothing in virtual time."""
         return {}
 
-    def play(self, trial: Trial, watch: Watch) -> Played:
+    def play(self, trial: Trial, watch: Watch) -> TrialEnd:
         """Play a trial; exit code 1 if it cannot end."""
         try:
             played = play(trial, self._server.fresh(trial.repeat), self._terms, watch)
         except KeyboardInterrupt:
-            return Played(0, True, self._run.records)
+            return TrialEnd(0, True, self._run.records)
         except (DeadlockError, NotSimulated) as error:
             watch({"done": 0, "t_s": 0.0, "in_flight": 0, "ok": 0, "failed": 0, "error": str(error)})
-            return Played(1, False, self._run.records)
+            return TrialEnd(1, False, self._run.records)
         watch(_status(played))
-        return Played(0, False, self._run.records)
+        return TrialEnd(0, False, self._run.records)
 
 
 def _status(played: SimulatedRun) -> dict[str, Any]:

@@ -19,7 +19,7 @@ _LENGTHS = ("input_tokens", "output_tokens", "prefix_tokens", "prefix_pool", "pr
 ABSENT = "–"
 
 
-class Finished(NamedTuple):
+class FinishedRun(NamedTuple):
     """A finished run; its plan is unknown if only result.json was kept."""
 
     result: RunResult
@@ -32,7 +32,7 @@ def common(before: RunResult, after: RunResult) -> list[tuple[Case, Case]]:
     return [(earlier[case.name], case) for case in after.cases if case.name in earlier]
 
 
-def obstacles(before: Finished, after: Finished) -> list[Changed]:
+def obstacles(before: FinishedRun, after: FinishedRun) -> list[Changed]:
     """Differences that make a comparison meaningless: another load, task, or kind of run."""
     found = list(_differing("simulated", before.result.simulated, after.result.simulated))
     cases = common(before.result, after.result)
@@ -46,7 +46,7 @@ def obstacles(before: Finished, after: Finished) -> list[Changed]:
     return [*_grouped(found), *_schedules(before.result, after.result)]
 
 
-def changed(before: Finished, after: Finished) -> list[Changed]:
+def changed(before: FinishedRun, after: FinishedRun) -> list[Changed]:
     """Every other difference: machine, versions, server, strategy, layers, seed."""
     first, second = before.result, after.result
     found = list(_differing("tool", first.tool, second.tool))
@@ -72,7 +72,7 @@ def other_transports(before: RunResult, after: RunResult) -> list[Changed]:
     return [one for of in found for one in of]
 
 
-def _planned(before: Finished, after: Finished, forbidding: bool) -> Iterator[Changed]:
+def _planned(before: FinishedRun, after: FinishedRun, forbidding: bool) -> Iterator[Changed]:
     """What only the plans hold."""
     if before.plan is None or after.plan is None:
         return

@@ -17,7 +17,7 @@ from harness.measure.diff_result import DIFF_VERSION, Diff, DiffStatus
 from harness.measure.judge.compared_figures import Figure, chosen
 from harness.measure.judge.comparison import decide, measure
 from harness.measure.judge.comparison_words import label
-from harness.measure.judge.conditions import Finished, changed, common, obstacles
+from harness.measure.judge.conditions import FinishedRun, changed, common, obstacles
 from harness.measure.result import Case
 
 EXIT_CODES: dict[DiffStatus, int] = {"no worse": 0, "worse": 1, "invalid": 4, "not enough repeats": 5}
@@ -27,7 +27,7 @@ DRIFT = (
 )
 
 
-def diff(before: Finished, after: Finished, figures: Sequence[Figure] | None = None, limit: float = 0.0) -> Diff:
+def diff(before: FinishedRun, after: FinishedRun, figures: Sequence[Figure] | None = None, limit: float = 0.0) -> Diff:
     """Compare two runs, even if obstacles speak against it: the caller decides on them."""
     first, second = before.result, after.result
     paired = first.simulated and second.simulated and first.seed == second.seed
@@ -64,7 +64,7 @@ def _compared(
     ]
 
 
-def _status(before: Finished, after: Finished, comparisons: Sequence[Comparison]) -> DiffStatus:
+def _status(before: FinishedRun, after: FinishedRun, comparisons: Sequence[Comparison]) -> DiffStatus:
     if any(run.result.verdict.status == "invalid" for run in (before, after)):
         return "invalid"
     found = {figure.decision for comparison in comparisons for figure in comparison.figures}
@@ -75,7 +75,7 @@ def _status(before: Finished, after: Finished, comparisons: Sequence[Comparison]
 
 
 def _text(
-    status: DiffStatus, before: Finished, after: Finished, comparisons: Sequence[Comparison], paired: bool
+    status: DiffStatus, before: FinishedRun, after: FinishedRun, comparisons: Sequence[Comparison], paired: bool
 ) -> str:
     if status == "invalid":
         names = [run.result.id for run in (before, after) if run.result.verdict.status == "invalid"]

@@ -21,7 +21,7 @@ from harness.measure.judge.codes import CODES
 from harness.measure.judge.compared_figures import Figure
 from harness.measure.judge.comparison import noise_floor
 from harness.measure.judge.comparison_words import effect, interval, label
-from harness.measure.judge.conditions import Finished, changed, common
+from harness.measure.judge.conditions import FinishedRun, changed, common
 from harness.measure.judge.gate_checks import LIMIT, basis, confirmed, figures_for, regressions, slo_checks, values_of
 from harness.measure.result import Case, Reason, RunResult
 
@@ -30,8 +30,8 @@ Cases = Sequence[tuple[Case, Case]]
 
 
 def judge(
-    baseline: Finished,
-    candidate: Finished,
+    baseline: FinishedRun,
+    candidate: FinishedRun,
     figures: Sequence[Figure] = (),
     limit: float = LIMIT,
     paired: bool = True,

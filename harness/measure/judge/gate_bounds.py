@@ -18,7 +18,7 @@ NARROWER = "search with a smaller --width, or raise the limit"
 FINER = "sweep with more levels or repeats, or raise the limit"
 
 
-class Bound(NamedTuple):
+class CapacityInterval(NamedTuple):
     """An interval that contains the capacity; an end that is not known is None."""
 
     low: float | None
@@ -34,17 +34,17 @@ Key = tuple[str, str]
 """Name of the quantity, and the SLO or the kind of run that it belongs to."""
 
 
-def bounds_of(result: RunResult) -> dict[Key, Bound]:
+def bounds_of(result: RunResult) -> dict[Key, CapacityInterval]:
     """Every capacity of a run; empty if it is neither a capacity search nor a sweep."""
     if result.capacity is not None:
         return {(f"capacity by {one.by}", one.slo): _of_search(one) for one in result.capacity.answers}
     return {} if result.sweep is None else _of_sweep(result.sweep)
 
 
-def _of_search(answer: Capacity) -> Bound:
+def _of_search(answer: Capacity) -> CapacityInterval:
     unit = PER_S if answer.by == "rate" else IN_FLIGHT
     measured = answer.ended != "invalid" and (answer.low, answer.high) != (None, None)
-    return Bound(
+    return CapacityInterval(
         answer.low,
         answer.high,
         unit,
@@ -55,16 +55,18 @@ def _of_search(answer: Capacity) -> Bound:
     )
 
 
-def _of_sweep(sweep: SweepResult) -> dict[Key, Bound]:
+def _of_sweep(sweep: SweepResult) -> dict[Key, CapacityInterval]:
     kept = [point for point in sweep.points if point.left_out is None]
     unit = PER_S if sweep.by == "rate" else IN_FLIGHT
     repeated = bool(kept) and min(point.repeats for point in kept) > 1
     advice = "a sweep ended at its highest level" if sweep.edge == "highest" else FINER
 
-    def bound(low: float | None, high: float | None, unit: str, measured: bool) -> Bound:
-        return Bound(low, high, unit, repeated, "the baseline has one repeat a level (--repeats)", advice, measured)
+    def bound(low: float | None, high: float | None, unit: str, measured: bool) -> CapacityInterval:
+        return CapacityInterval(
+            low, high, unit, repeated, "the baseline has one repeat a level (--repeats)", advice, measured
+        )
 
-    found: dict[Key, Bound] = {}
+    found: dict[Key, CapacityInterval] = {}
     if sweep.by == "rate":
         above = [point.level for point in kept if sweep.knee is None or point.level > sweep.knee]
         found["knee by rate", "sweep"] = bound(sweep.knee, min(above, default=None), unit, bool(kept))

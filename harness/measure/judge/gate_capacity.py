@@ -18,15 +18,17 @@ from harness.base import units
 from harness.measure.comparison_result import FigureComparison
 from harness.measure.gate_result import GATE_VERSION, CheckStatus, Gate, GateCheck
 from harness.measure.judge.capacity.answers import load_words
-from harness.measure.judge.conditions import Finished
+from harness.measure.judge.conditions import FinishedRun
 from harness.measure.judge.gate import concluded
-from harness.measure.judge.gate_bounds import Bound, Key, bounds_of
+from harness.measure.judge.gate_bounds import CapacityInterval, Key, bounds_of
 
 CAPACITY_LIMIT = 0.2
 """A fall of the capacity by up to 20 % does not count, unless the user sets another limit."""
 
 
-def with_capacity(gate: Gate | None, baseline: Finished, candidate: Finished, limit: float = CAPACITY_LIMIT) -> Gate:
+def with_capacity(
+    gate: Gate | None, baseline: FinishedRun, candidate: FinishedRun, limit: float = CAPACITY_LIMIT
+) -> Gate:
     """The gate with a check for each capacity that one of the two runs searched; a gate of its own without one."""
     if gate is None:
         names = (baseline.result.id, candidate.result.id)
@@ -38,13 +40,13 @@ def with_capacity(gate: Gate | None, baseline: Finished, candidate: Finished, li
     )
 
 
-def capacity_checks(baseline: Finished, candidate: Finished, limit: float) -> list[GateCheck]:
+def capacity_checks(baseline: FinishedRun, candidate: FinishedRun, limit: float) -> list[GateCheck]:
     """One check for each quantity and SLO."""
     before, after = bounds_of(baseline.result), bounds_of(candidate.result)
     return [_check(key, before.get(key), after.get(key), limit) for key in {**before, **after}]
 
 
-def _faults(baseline: Finished, candidate: Finished) -> list[str]:
+def _faults(baseline: FinishedRun, candidate: FinishedRun) -> list[str]:
     """Why nothing can be concluded from the two runs."""
     found: list[str] = []
     for which, run in (("baseline", baseline.result), ("candidate", candidate.result)):
@@ -65,7 +67,7 @@ def _names(tasks: set[str]) -> str:
     return units.listing(sorted(tasks)) or "none"
 
 
-def _check(key: Key, before: Bound | None, after: Bound | None, limit: float) -> GateCheck:
+def _check(key: Key, before: CapacityInterval | None, after: CapacityInterval | None, limit: float) -> GateCheck:
     quantity, of = key
     name = f"{quantity} against the baseline"
     sides = (("baseline", before), ("candidate", after))
@@ -80,7 +82,7 @@ def _check(key: Key, before: Bound | None, after: Bound | None, limit: float) ->
     return GateCheck(name, "capacity", of, status, text, remark, figure)
 
 
-def _compared(quantity: str, before: Bound, after: Bound, limit: float) -> FigureComparison:
+def _compared(quantity: str, before: CapacityInterval, after: CapacityInterval, limit: float) -> FigureComparison:
     low = None if after.low is None or before.high is None else after.low / before.high
     high = None if after.high is None or not before.low else after.high / before.low
     middles = [_middle(one) for one in (before, after)]
@@ -91,13 +93,13 @@ def _compared(quantity: str, before: Bound, after: Bound, limit: float) -> Figur
     )  # fmt: skip
 
 
-def _middle(bound: Bound) -> float | None:
+def _middle(bound: CapacityInterval) -> float | None:
     """The middle of the interval on a logarithmic scale; a bound alone stands for itself."""
     ends = [end for end in (bound.low, bound.high) if end]
     return math.exp(sum(math.log(end) for end in ends) / len(ends)) if ends else None
 
 
-def _status(figure: FigureComparison, before: Bound) -> CheckStatus:
+def _status(figure: FigureComparison, before: CapacityInterval) -> CheckStatus:
     least = 1 - figure.limit
     if figure.low is not None and figure.low >= least:
         return "passed"
@@ -108,7 +110,7 @@ def _fell(figure: FigureComparison) -> bool:
     return figure.high is not None and figure.high < 1 - figure.limit
 
 
-def _remark(figure: FigureComparison, before: Bound, after: Bound) -> str:
+def _remark(figure: FigureComparison, before: CapacityInterval, after: CapacityInterval) -> str:
     """Why it is inconclusive, and what to do."""
     if _fell(figure):
         return f"not confirmed: {before.unconfirmed}"
@@ -117,7 +119,7 @@ def _remark(figure: FigureComparison, before: Bound, after: Bound) -> str:
     return before.advice if before.high is None else after.advice
 
 
-def _text(figure: FigureComparison, before: Bound, after: Bound) -> str:
+def _text(figure: FigureComparison, before: CapacityInterval, after: CapacityInterval) -> str:
     ends = [_end(figure.low, "0"), _end(figure.high, "no upper bound")]
     said = f"{figure.figure} {_span(after)}{after.unit}, baseline {_span(before)}{before.unit}"
     return f"{said}: x[{', '.join(ends)}], limit -{units.share(figure.limit)}"
@@ -127,7 +129,7 @@ def _end(ratio: float | None, none: str) -> str:
     return none if ratio is None else f"{ratio:.2f}"
 
 
-def _span(bound: Bound) -> str:
+def _span(bound: CapacityInterval) -> str:
     if bound.high is None:
         return f"at least {load_words(bound.low or 0.0)}"
     high = load_words(bound.high)

@@ -169,7 +169,7 @@ def sets_errors(conditions: Sequence[Condition]) -> bool:
     return any(condition.metric == "errors" for condition in conditions)
 
 
-class Bounds(NamedTuple):
+class RequestBounds(NamedTuple):
     """Bounds for one request to be within the SLO, in seconds; None for no bound."""
 
     latency: float | None = None
@@ -179,7 +179,7 @@ class Bounds(NamedTuple):
     e2e: float | None = None
 
 
-def bounds_s(conditions: Sequence[Condition]) -> Bounds:
+def bounds_s(conditions: Sequence[Condition]) -> RequestBounds:
     """The bounds on latency and on the times of language models, which a request must meet all together.
 
     The strictest of several bounds applies: with "p50<100ms,p99<500ms" an answer after 300 ms is not within it.
@@ -190,7 +190,7 @@ def bounds_s(conditions: Sequence[Condition]) -> Bounds:
         limits = [limit for (of, statistic), limit in split if of == family and statistic != "mean"]
         return min(limits, default=None)
 
-    return Bounds(*(strictest(family) for family in ("", "ttft_", "itl_", "tpot_", "e2e_")))
+    return RequestBounds(*(strictest(family) for family in ("", "ttft_", "itl_", "tpot_", "e2e_")))
 
 
 def of_streams(conditions: Sequence[Condition]) -> list[Condition]:

@@ -17,7 +17,7 @@ from itertools import pairwise
 import msgspec
 
 from harness.measure.diff_result import Changed
-from harness.measure.judge.conditions import Finished, changed, obstacles
+from harness.measure.judge.conditions import FinishedRun, changed, obstacles
 from harness.measure.result import Case, RunResult, Target
 from harness.measure.run_list_result import ListedCase, ListedRun, Measured, Trend, TrendPoint
 
@@ -68,7 +68,7 @@ def _point(run: ListedRun, case: ListedCase, figure: str, broken: list[Changed],
 
 def _differences(before: RunResult, after: RunResult) -> tuple[list[Changed], list[Changed]]:
     """What breaks a trend between two runs, and what else differs."""
-    first, second = Finished(before), Finished(after)
+    first, second = FinishedRun(before), FinishedRun(after)
     broken, other = obstacles(first, second), list[Changed]()
     for one in changed(first, second):
         (broken if _breaks(one.name) else other).append(one)

@@ -37,7 +37,7 @@ class Decision(msgspec.Struct, frozen=True, array_like=True):
     pace_per_s: float | None = None
 
 
-class Bounds(msgspec.Struct, frozen=True, array_like=True):
+class BoundCounts(msgspec.Struct, frozen=True, array_like=True):
     """What bound the sending in a span of time: how often each `Bound` was found, by its number."""
 
     t_s: float
@@ -50,7 +50,7 @@ class _Dropped(msgspec.Struct, frozen=True):
 
 
 class _Bounds(msgspec.Struct, frozen=True):
-    bounds: Bounds
+    bounds: BoundCounts
 
 
 class DecisionLog:
@@ -67,7 +67,7 @@ class DecisionLog:
         self._fd = -1
         self._encode = msgspec.json.Encoder().encode
         # Of the present span.
-        self._span = Bounds(0.0, SPAN_S, [0] * len(Bound))
+        self._span = BoundCounts(0.0, SPAN_S, [0] * len(Bound))
         self._spans = 0
 
     def note(self, application: int) -> LimitHook:
@@ -90,7 +90,7 @@ class DecisionLog:
         if t_s >= self._span.t_s + self._span.width_s:
             self._end_span()
             width_s = SPAN_S * 2.0 ** (self._spans // SPANS)
-            self._span = Bounds(t_s // width_s * width_s, width_s, [0] * len(Bound))
+            self._span = BoundCounts(t_s // width_s * width_s, width_s, [0] * len(Bound))
         self._span.counts[bound] += 1
 
     def _end_span(self) -> None:
@@ -147,9 +147,9 @@ def read(path: Path) -> tuple[list[Decision], int]:
     return decisions, dropped
 
 
-def read_bounds(path: Path) -> list[Bounds]:
+def read_bounds(path: Path) -> list[BoundCounts]:
     """What bound the sending, in the order of time; empty where no gate was asked."""
-    spans = list[Bounds]()
+    spans = list[BoundCounts]()
     for line in _sound(path)[0]:
         if line.startswith(b'{"bounds"'):
             try:

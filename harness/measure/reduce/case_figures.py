@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from harness.measure.judge.slo import Bounds
-from harness.measure.record.plan import CaseFacts, Measured, PlanCase, transport_name
+from harness.measure.judge.slo import RequestBounds
+from harness.measure.record.plan import CaseFacts, Measured, Plan, PlanCase, transport_name
 from harness.measure.reduce.columns import Repeat, exchanges
 from harness.measure.reduce.counting import Evidence, counts, expected, is_partial
 from harness.measure.reduce.drift import drifts
@@ -34,7 +34,7 @@ from harness.measure.reduce.statistics import LEAST_N, WIDENED, interval
 from harness.measure.reduce.timeline import buckets, in_flight
 from harness.measure.reduce.token_figures import token_figures
 from harness.measure.reduce.warmup import warmup_of
-from harness.measure.result import Bucket, Case, Counts, InFlight, Load, Resources
+from harness.measure.result import SCHEMA_VERSION, Bucket, Case, Counts, InFlight, Load, Resources
 
 
 def case_of(
@@ -42,7 +42,7 @@ def case_of(
     repeats: list[Repeat],
     facts: list[CaseFacts | None],
     proof: Evidence,
-    bounds: Bounds,
+    bounds: RequestBounds,
     measured: Measured,
 ) -> Case:
     """The case, without its judgements."""
@@ -102,6 +102,21 @@ def identity(plan: PlanCase, measured: Measured) -> dict[str, Any]:
         "scenario": plan.scenario,
         "layers": plan.layers.as_report(),
         "transport": transport_name(plan.transport),
+    }
+
+
+def run_identity(plan: Plan) -> dict[str, Any]:
+    """The description of a run, in the words of a result."""
+    schedules = {case.schedule_sha256 for case in plan.cases}
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "id": plan.id,
+        "started_at": plan.started_at,
+        "tool": plan.tool,
+        "environment": plan.environment,
+        "seed": plan.seed,
+        "schedule_sha256": schedules.pop() if len(schedules) == 1 else None,
+        "simulated": plan.simulated,
     }
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from harness.client.types import Outcome
-from harness.measure.judge.slo import Bounds
+from harness.measure.judge.slo import RequestBounds
 from harness.measure.record.rows_file import FLAG_STOPPED
 from harness.measure.reduce import columns
 from harness.measure.reduce.column_rows import in_order
@@ -105,7 +105,7 @@ def ttft(ok: Array) -> Array:
     return first
 
 
-def by_repeat(repeat: Repeat, scheduled: int, bounds: Bounds, begins_ns: int = 0) -> RepeatFigures:
+def by_repeat(repeat: Repeat, scheduled: int, bounds: RequestBounds, begins_ns: int = 0) -> RepeatFigures:
     """The figures of one repeat alone. Latencies and rates are of what was due from `begins_ns` on."""
     counted_part = repeat.after(begins_ns)
     parts, makespan_s = _Parts(counted_part), repeat.makespan_ns / 1e9
@@ -140,7 +140,7 @@ def points(values: Array) -> Points:
     return Points(mean=float(np.mean(ordered, dtype=np.float64)) / 1e9, max=float(ordered[-1]) / 1e9, **found)
 
 
-def within(repeat: Repeat, bounds: Bounds) -> int:
+def within(repeat: Repeat, bounds: RequestBounds) -> int:
     """Number of successes within all of the SLO's bounds for one request; all of them without bounds."""
     rows = repeat.rows
     good, streamed = rows["outcome"] == Outcome.ok, rows["chunks"] > 0

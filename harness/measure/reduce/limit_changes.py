@@ -11,7 +11,7 @@ import numpy as np
 
 from harness.client.bound import Bound
 from harness.client.cause import Cause
-from harness.measure.record.decisions import Bounds, Decision, read, read_bounds
+from harness.measure.record.decisions import BoundCounts, Decision, read, read_bounds
 from harness.measure.record.files import RecordPaths, read_header
 from harness.measure.result import BoundSpan, LimitChange, LimitLog
 
@@ -55,7 +55,7 @@ def _shares(counts: np.ndarray[Any, Any]) -> dict[str, float]:
     return {bound.name: round(float(counts[bound]) / total, 4) for bound in Bound if counts[bound]}
 
 
-def _spans(marked: Sequence[tuple[float, Bounds]]) -> list[BoundSpan]:
+def _spans(marked: Sequence[tuple[float, BoundCounts]]) -> list[BoundSpan]:
     """Spans of all processes, in at most `SPANS_MAX` equal ones."""
     if not marked:
         return []

@@ -18,8 +18,7 @@ import msgspec
 from harness.client.errors import UsageError
 from harness.measure import gate_result
 from harness.measure.record.plan import PLAN_FILE
-from harness.measure.reduce.finished import RESULT_FILE
-from harness.measure.result import SCHEMA_VERSION, Case, Distribution, RunResult, decode
+from harness.measure.result import RESULT_FILE, SCHEMA_VERSION, Case, Distribution, RunResult, decode
 from harness.measure.run_list_result import Kind, Left, ListedCase, ListedRun, Measured
 
 GATE_FILE, DIFF_FILE, CANDIDATE = "gate.json", "diff.json", "candidate"

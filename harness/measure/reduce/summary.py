@@ -26,11 +26,11 @@ from harness.measure.record.files import RecordPaths, find, find_case, unreadabl
 from harness.measure.record.plan import CaseFacts, Measured, Plan, PlanCase, read_facts, read_measured, read_plan
 from harness.measure.record.sealed_json import DamagedError
 from harness.measure.reduce.bursts import bursts
-from harness.measure.reduce.case_figures import case_of, ceiling_of
+from harness.measure.reduce.case_figures import case_of, ceiling_of, run_identity
 from harness.measure.reduce.columns import load_repeat
 from harness.measure.reduce.counting import Evidence, evidence
 from harness.measure.reduce.limit_changes import limit_log
-from harness.measure.result import SCHEMA_VERSION, Case, Reason, RunResult, Verdict
+from harness.measure.result import Case, Reason, RunResult, Verdict
 from harness.measure.sweep_result import SweepPlan
 
 
@@ -48,21 +48,13 @@ def summarize_run(directory: Path) -> RunResult:
     judged = verdict(cases, proofs, not_run, sets_errors(conditions), tolerated_s, insecure)
     precision = None if plan.precision is None else precision_outcome(plan.precision, cases)
     judged = msgspec.structs.replace(judged, reasons=[*judged.reasons, *precision_reasons(precision)])
-    schedules = {case.schedule_sha256 for case in plan.cases}
     # The control repeats a case: it is no strategy to recommend.
     compared = [case for case in cases if case.name != plan.control]
     result = RunResult(
-        schema_version=SCHEMA_VERSION,
-        id=plan.id,
-        started_at=plan.started_at,
-        tool=plan.tool,
-        environment=_environment(plan, directory),
-        seed=plan.seed,
-        schedule_sha256=schedules.pop() if len(schedules) == 1 else None,
+        **{**run_identity(plan), "environment": _environment(plan, directory)},
         verdict=judged,
         headline=headline(compared, judged),
         cases=cases,
-        simulated=plan.simulated,
         findings=findings(compared, judged),
         precision=precision,
         control=controlled(cases, plan.reference, plan.control),

@@ -12,7 +12,7 @@ import msgspec
 from harness.bulk import ProcessSettings, Summary
 from harness.bulk.fleet.fleet import Fleet
 from harness.bulk.fleet.fleet_settings import FleetSettings
-from harness.bulk.fleet.messages import Beat, Order, Reply, WorkerLostError, packed
+from harness.bulk.fleet.messages import Beat, Reply, WorkerLostError, WorkerOrder, packed
 from harness.bulk.fleet.range_worker import Worker
 from harness.client.types import Send
 from tests.bulk.helpers import Server, rows
@@ -40,10 +40,10 @@ class InsideEngine:
         """Nothing to prepare."""
         self.on_open()
 
-    async def start(self, order: Order) -> InsideContact:
+    async def start(self, order: WorkerOrder) -> InsideContact:
         """A worker; its order goes through the same encoding as to another process."""
         self.started.append(order.worker)
-        copy = msgspec.msgpack.decode(packed(order), type=Order)
+        copy = msgspec.msgpack.decode(packed(order), type=WorkerOrder)
         return InsideContact(Worker(copy, self.send), order.worker, self._dies, self._hangs)
 
     async def close(self) -> None:

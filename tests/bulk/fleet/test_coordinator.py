@@ -18,7 +18,7 @@ from harness.bulk.fleet.joining import Joiner, total
 from harness.bulk.fleet.lease_journal import CoordinatorJournal, Head, History, Joined
 from harness.bulk.fleet.messages import Beat, Report, Stopped
 from harness.bulk.fleet.parts import Parts
-from harness.bulk.fleet.range_coordinator import Coordinator
+from harness.bulk.fleet.range_coordinator import RangeCoordinator
 from harness.bulk.journal import Mark
 from harness.bulk.leases import Lease, Leases
 from harness.bulk.leases.leases import Finished
@@ -58,7 +58,7 @@ class Run:
         self.end = EarlyEnd(str(self.output))
         governor = Governor(None, None, None)
         more = (self.joiner, NoCuts(), governor, self.leases, self.end)
-        self.coordinator = Coordinator(history, self.parts, self.journal, *more, lambda text: None)
+        self.coordinator = RangeCoordinator(history, self.parts, self.journal, *more, lambda text: None)
 
     def lease(self, worker: str) -> Lease:
         """One range for a worker."""

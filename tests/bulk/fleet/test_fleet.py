@@ -14,7 +14,7 @@ import pytest
 from harness.bulk import Summary
 from harness.bulk.fleet import FleetSettings
 from harness.bulk.fleet.fleet import Fleet
-from harness.bulk.fleet.messages import Beat, Order, Reply
+from harness.bulk.fleet.messages import Beat, Reply, WorkerOrder
 from harness.bulk.fleet.range_worker import Worker
 from harness.bulk.leases import Lease
 from harness.bulk.leases.range import Range
@@ -299,7 +299,7 @@ def test_an_unforeseen_error_of_an_engine_ends_the_run(tmp_path: Path) -> None:
     write_input(tmp_path / "in.jsonl", 60)
 
     class Broken(InsideEngine):
-        async def start(self, order: Order) -> InsideContact:
+        async def start(self, order: WorkerOrder) -> InsideContact:
             if order.worker == "w2":
                 raise RuntimeError("boom\nmore lines")
             return await super().start(order)
@@ -345,7 +345,7 @@ def test_the_end_of_an_earlier_lease_does_not_end_the_next_one(tmp_path: Path, m
             ends.append(asyncio.get_running_loop().create_future())
             await ends[-1]
 
-        order = Order("w1", settings(tmp_path), str(tmp_path), "token", 15.0, 0.01, True)
+        order = WorkerOrder("w1", settings(tmp_path), str(tmp_path), "token", 15.0, 0.01, True)
         worker = Worker(order, Server())
         monkeypatch.setattr(worker._parts, "check_token", lambda *arguments: None)
         monkeypatch.setattr(worker._server, "opened", opened)

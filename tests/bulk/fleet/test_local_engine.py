@@ -18,7 +18,7 @@ import pytest
 from harness.bulk import ProcessSettings
 from harness.bulk.fleet import FleetSettings, process_with_workers
 from harness.bulk.fleet.engines.local import LocalEngine
-from harness.bulk.fleet.messages import Order, Reply, WorkerLostError
+from harness.bulk.fleet.messages import Reply, WorkerLostError, WorkerOrder
 from harness.experiment.event_loop import new_event_loop
 from tests.bulk.fleet.inside import check_whole
 from tests.bulk.helpers import rows, write_input
@@ -145,7 +145,7 @@ def test_a_worker_whose_pipe_the_loop_has_closed_is_lost(tmp_path: Path) -> None
 
     async def session() -> None:
         wanted = ProcessSettings(input="in.jsonl", output=str(tmp_path / "out.jsonl"), tasks=("annotate",))
-        contact = await LocalEngine().start(Order("w1", wanted, str(tmp_path), "token", 15.0, 0.1, True))
+        contact = await LocalEngine().start(WorkerOrder("w1", wanted, str(tmp_path), "token", 15.0, 0.1, True))
         process = contact._process
         process.kill()
         await process.wait()

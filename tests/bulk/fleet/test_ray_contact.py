@@ -141,10 +141,10 @@ def test_a_worker_without_the_folder_names_its_machine(ray: StandIn) -> None:
     import msgspec
 
     from harness.bulk.fleet.engines.ray_worker import RayWorker
-    from harness.bulk.fleet.messages import Beat, Order, Reply, packed
+    from harness.bulk.fleet.messages import Beat, Reply, WorkerOrder, packed
 
     settings = ProcessSettings(input="in", output="out", target="http://127.0.0.1:9", tasks=("annotate",))
-    worker = RayWorker(packed(Order("w7", settings, "/no/such/folder", "token", 15.0, 0.1, True)))
+    worker = RayWorker(packed(WorkerOrder("w7", settings, "/no/such/folder", "token", 15.0, 0.1, True)))
     beat = msgspec.msgpack.decode(asyncio.run(worker.exchange(packed(Reply()))), type=Beat)
     assert beat.leaves
     assert beat.error is not None
@@ -162,14 +162,14 @@ def test_without_the_package_the_extra_is_named(monkeypatch: pytest.MonkeyPatch)
 
 def test_a_cluster_that_starts_no_actor_is_named_in_one_line(ray: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
     """As when the cluster is gone: the error of Ray reached nobody."""
-    from harness.bulk.fleet.messages import Order, WorkerLostError
+    from harness.bulk.fleet.messages import WorkerLostError, WorkerOrder
 
     def remote(kind: Any) -> Any:
         raise LostError("The head node is gone.\nMore lines.")
 
     monkeypatch.setattr(ray, "remote", remote)
     settings = ProcessSettings(input="in", output="out", target="http://127.0.0.1:9", tasks=("annotate",))
-    order = Order("w1", settings, "/", "token", 15.0, 0.1, True)
+    order = WorkerOrder("w1", settings, "/", "token", 15.0, 0.1, True)
     with pytest.raises(WorkerLostError, match=r"^no actor on the Ray cluster: The head node is gone\.$"):
         asyncio.run(RayEngine(None, "out").start(order))
 

@@ -11,7 +11,7 @@ import pytest
 from harness.bulk.fleet import FleetSettings
 from harness.bulk.fleet.engines.local import LocalContact, LocalEngine
 from harness.bulk.fleet.fleet import Fleet
-from harness.bulk.fleet.messages import Order, WorkerLostError
+from harness.bulk.fleet.messages import WorkerLostError, WorkerOrder
 from harness.bulk.fleet.opening import Opening
 from harness.bulk.fleet.range_worker import Worker
 from harness.client.errors import UsageError
@@ -81,7 +81,7 @@ def test_a_worker_that_cannot_be_given_its_order_is_closed(monkeypatch: pytest.M
 
     async def main() -> None:
         with pytest.raises(WorkerLostError):
-            await LocalEngine().start(Order("w1", settings(Path()), "", "", 1.0, 1.0, False))
+            await LocalEngine().start(WorkerOrder("w1", settings(Path()), "", "", 1.0, 1.0, False))
         process = contacts[0]._process
         assert process.returncode is not None
         assert process.stdin is not None
@@ -115,7 +115,9 @@ def test_a_run_that_another_one_has_continued_meanwhile_is_refused(tmp_path: Pat
 def test_an_input_that_a_worker_does_not_see_names_its_machine(tmp_path: Path) -> None:
     """As on a node without the shared file system."""
     write_input(tmp_path / "in.jsonl", 60)
-    order = Order("w7", settings(tmp_path, input=str(tmp_path / "none.jsonl")), str(tmp_path), "token", 15.0, 0.1, True)
+    order = WorkerOrder(
+        "w7", settings(tmp_path, input=str(tmp_path / "none.jsonl")), str(tmp_path), "token", 15.0, 0.1, True
+    )
 
     async def read() -> None:
         Worker(order, Server())._reader_of_input()

@@ -11,7 +11,7 @@ from harness.bulk import Summary
 from harness.bulk.fleet import FleetSettings
 from harness.bulk.fleet.engines.local import WORKER_MB, LocalEngine
 from harness.bulk.fleet.fleet import Fleet
-from harness.bulk.fleet.messages import Order
+from harness.bulk.fleet.messages import WorkerOrder
 from harness.client.errors import UsageError
 from tests.bulk.fleet.inside import InsideContact, InsideEngine, check_whole, settings
 from tests.bulk.helpers import Server, write_input
@@ -41,7 +41,7 @@ def test_a_stop_does_not_wait_for_workers_that_are_starting(tmp_path: Path) -> N
     write_input(tmp_path / "in.jsonl", 600)
 
     class Slow(InsideEngine):
-        async def start(self, order: Order) -> InsideContact:
+        async def start(self, order: WorkerOrder) -> InsideContact:
             if order.worker != "w1":
                 await asyncio.get_running_loop().create_future()
             return await super().start(order)

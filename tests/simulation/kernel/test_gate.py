@@ -14,7 +14,7 @@ from harness.experiment.prepare import prepare
 from harness.experiment.run import execute
 from harness.experiment.simulate.compare import VirtualTime
 from harness.measure.gate_result import Gate
-from harness.measure.judge.conditions import Finished
+from harness.measure.judge.conditions import FinishedRun
 from harness.measure.reduce.finished import read_finished
 from harness.measure.result import RunResult, Verdict
 from tests.bench.gate_decisions import drifting, side
@@ -82,8 +82,8 @@ def test_another_load_than_the_baselines_is_refused_before_anything_is_played(tm
 def test_another_transport_than_the_baselines_is_refused(tmp_path: Path) -> None:
     """The client's own time is part of every figure: `run` sends over lean and the gate over aiohttp, for example."""
 
-    def of(name: str) -> Finished:
-        return Finished(RunResult(1, name, "", {}, {}, 1, None, Verdict("valid"), "", [case("a", [1.0])]))
+    def of(name: str) -> FinishedRun:
+        return FinishedRun(RunResult(1, name, "", {}, {}, 1, None, Verdict("valid"), "", [case("a", [1.0])]))
 
     earlier, later = of("main"), of("branch")
     earlier.result.cases[0] = msgspec.structs.replace(earlier.result.cases[0], transport="lean")

@@ -21,7 +21,7 @@ import numpy as np
 
 from harness.experiment.order import UntilNarrow
 from harness.experiment.spec import CaseSpec
-from harness.measure.judge.slo import Bounds
+from harness.measure.judge.slo import RequestBounds
 from harness.measure.precision_result import PrecisionPlan
 from harness.measure.record.rows_file import REQUEST_DTYPE
 from harness.measure.reduce import columns
@@ -67,7 +67,7 @@ def experiment(load: float, rng: np.random.Generator, repeats: int = REPEATS) ->
     requests = REQUESTS[load]
     played = [columns.Repeat(k, queue(load, requests, rng), np.empty(0), []) for k in range(repeats)]
     latency = distribution([columns.latency(one.ok()) for one in played])
-    alone = [by_repeat(one, requests, Bounds(None, None, None)) for one in played]
+    alone = [by_repeat(one, requests, RequestBounds(None, None, None)) for one in played]
     speed = rates(None, None, requests * repeats, alone)
     found = {name: (getattr(latency, name).low, getattr(latency, name).high) for name in PERCENTILES}
     return {**found, "completed": (speed.completed_low, speed.completed_high)}
@@ -92,7 +92,7 @@ def automatic(load: float, width: float, factor: float, rng: np.random.Generator
     for planned, repeat in order:
         one = columns.Repeat(repeat, queue(load, requests, rng), np.empty(0), [])
         latencies.append(columns.latency(one.ok()))
-        alone.append(by_repeat(one, requests, Bounds(None, None, None)))
+        alone.append(by_repeat(one, requests, RequestBounds(None, None, None)))
         order.ended(planned, repeat, lambda: Observed(None, Verdict("valid")))
     return len(alone), measure(spec)
 

@@ -9,7 +9,7 @@ import pytest
 
 from harness.measure.judge.slo import parse
 from harness.measure.judge.sweep.judgement import edge
-from harness.measure.judge.sweep.stopping import Seen, reason_to_stop
+from harness.measure.judge.sweep.stopping import FirstRepeat, reason_to_stop
 from harness.measure.judge.sweep.wording import advice, columns, findings, rows
 from harness.measure.result import Quantile, Reason, Verdict
 from harness.measure.sweep_result import Estimate
@@ -217,31 +217,33 @@ def test_a_row_for_each_level() -> None:
 
 
 def test_two_saturated_levels_in_a_row_end_the_ascent() -> None:
-    ascent = [Seen(1, 10, 0.1, 0.0), Seen(2, 20, 0.1, 0.0), Seen(4, 20, 0.2, 0.0)]
+    ascent = [FirstRepeat(1, 10, 0.1, 0.0), FirstRepeat(2, 20, 0.1, 0.0), FirstRepeat(4, 20, 0.2, 0.0)]
     assert reason_to_stop("concurrency", ascent) is None
-    assert reason_to_stop("concurrency", [*ascent, Seen(8, 20, 0.4, 0.0)]) is not None
-    assert reason_to_stop("concurrency", [*ascent, Seen(8, 40, 0.2, 0.0)]) is None
+    assert reason_to_stop("concurrency", [*ascent, FirstRepeat(8, 20, 0.4, 0.0)]) is not None
+    assert reason_to_stop("concurrency", [*ascent, FirstRepeat(8, 40, 0.2, 0.0)]) is None
     # After a fall the rate may rise again, far below the best.
-    assert reason_to_stop("concurrency", [*ascent, Seen(8, 5, 1.6, 0.0), Seen(16, 10, 1.6, 0.0)]) is not None
+    assert (
+        reason_to_stop("concurrency", [*ascent, FirstRepeat(8, 5, 1.6, 0.0), FirstRepeat(16, 10, 1.6, 0.0)]) is not None
+    )
 
 
 def test_two_levels_that_fail_end_the_ascent() -> None:
-    ascent = [Seen(1, 10, 0.1, 0.1), Seen(2, 20, 0.1, 0.15), Seen(4, 40, 0.1, 0.12)]
+    ascent = [FirstRepeat(1, 10, 0.1, 0.1), FirstRepeat(2, 20, 0.1, 0.15), FirstRepeat(4, 40, 0.1, 0.12)]
     assert reason_to_stop("concurrency", ascent) is None
     assert "than the SLO allows" in (reason_to_stop("concurrency", ascent, parse("errors<1%")) or "")
-    failing = [*ascent, Seen(8, 80, 0.1, 0.3), Seen(16, 160, 0.1, 0.5)]
+    failing = [*ascent, FirstRepeat(8, 80, 0.1, 0.3), FirstRepeat(16, 160, 0.1, 0.5)]
     assert "50 % of the requests failed, more than at the lowest" in (reason_to_stop("concurrency", failing) or "")
 
 
 def test_by_rate_a_server_that_completes_less_than_is_offered_ends_the_ascent() -> None:
-    ascent = [Seen(10, 10, 0.1, 0.0), Seen(20, 17, 0.5, 0.0)]
+    ascent = [FirstRepeat(10, 10, 0.1, 0.0), FirstRepeat(20, 17, 0.5, 0.0)]
     assert reason_to_stop("rate", ascent) is None
-    assert reason_to_stop("rate", [*ascent, Seen(30, 17, 1.0, 0.0)]) is not None
+    assert reason_to_stop("rate", [*ascent, FirstRepeat(30, 17, 1.0, 0.0)]) is not None
 
 
 def test_by_rate_fewer_arrivals_by_chance_are_no_saturation() -> None:
     """The server answers what arrives, in a level with few requests, too."""
-    ascent = [Seen(10, 8, 0.1, 0.0, 8.0), Seen(20, 17, 0.1, 0.0, 17.0)]
+    ascent = [FirstRepeat(10, 8, 0.1, 0.0, 8.0), FirstRepeat(20, 17, 0.1, 0.0, 17.0)]
     assert reason_to_stop("rate", ascent) is None
     assert reason_to_stop("rate", [one._replace(per_s=0.8 * one.per_s) for one in ascent]) is not None
 

@@ -15,7 +15,7 @@ from collections import deque
 import msgspec
 
 from harness.bulk.fleet.message_frames import framed, read_frame
-from harness.bulk.fleet.messages import Beat, Order, Reply, WorkerLostError, packed
+from harness.bulk.fleet.messages import Beat, Reply, WorkerLostError, WorkerOrder, packed
 from harness.client.errors import UsageError
 
 WORKER_MB = 50
@@ -41,7 +41,7 @@ class LocalEngine:
                 f"most {int(total_mb / WORKER_MB)} here. More of them need more machines: --engine ray"
             )
 
-    async def start(self, order: Order) -> LocalContact:
+    async def start(self, order: WorkerOrder) -> LocalContact:
         """Start a process and give it its order."""
         try:
             process = await asyncio.create_subprocess_exec(
@@ -86,7 +86,7 @@ class LocalContact:
             await self._lost()
         return _beat.decode(frame or b"")
 
-    async def send(self, message: Order | Reply) -> None:
+    async def send(self, message: WorkerOrder | Reply) -> None:
         """Write a message. Raises WorkerLostError if the worker has ended."""
         assert self._process.stdin is not None  # noqa: S101 - it was asked for
         if self._process.stdin.is_closing():

@@ -27,7 +27,7 @@ import msgspec
 
 from harness.base import units
 from harness.bulk.fleet.engines.ray_worker import RayWorker
-from harness.bulk.fleet.messages import Beat, Order, Reply, WorkerLostError, packed
+from harness.bulk.fleet.messages import Beat, Reply, WorkerLostError, WorkerOrder, packed
 from harness.client.errors import UsageError
 
 NAMESPACE = "paceline"
@@ -112,7 +112,7 @@ class RayEngine:
             return _first_line(error)
         return None
 
-    async def start(self, order: Order) -> RayContact:
+    async def start(self, order: WorkerOrder) -> RayContact:
         """An actor, on the node with the fewest."""
         try:
             actor = self._ray.remote(RayWorker).options(num_cpus=0, max_restarts=0, scheduling_strategy="SPREAD")

@@ -7,12 +7,12 @@ import socket
 
 import msgspec
 
-from harness.bulk.fleet.messages import Beat, Order, Reply, packed
+from harness.bulk.fleet.messages import Beat, Reply, WorkerOrder, packed
 from harness.bulk.fleet.parts import seen_by
 from harness.bulk.fleet.range_worker import Worker
 from harness.client.errors import UsageError
 
-_order, _reply = msgspec.msgpack.Decoder(Order), msgspec.msgpack.Decoder(Reply)
+_order, _reply = msgspec.msgpack.Decoder(WorkerOrder), msgspec.msgpack.Decoder(Reply)
 
 
 class RayWorker:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from harness.bulk.fleet.messages import Beat, Order, Reply
+from harness.bulk.fleet.messages import Beat, Reply, WorkerOrder
 from harness.client.errors import UsageError
 
 
@@ -20,7 +20,7 @@ class Contact(Protocol):
         ...
 
 
-class Engine(Protocol):
+class WorkerEngine(Protocol):
     """Starts workers on this machine or on others."""
 
     # Whether workers surely end before a later session of the run begins.
@@ -34,7 +34,7 @@ class Engine(Protocol):
         """Get ready for so many workers at most. Raises UsageError if they cannot be started."""
         ...
 
-    async def start(self, order: Order) -> Contact:
+    async def start(self, order: WorkerOrder) -> Contact:
         """Start a worker with this order. Raises UsageError or WorkerLostError."""
         ...
 
@@ -43,7 +43,7 @@ class Engine(Protocol):
         ...
 
 
-def engine_of(name: str, ray_address: str | None, output: str) -> Engine:
+def engine_of(name: str, ray_address: str | None, output: str) -> WorkerEngine:
     """The engine of this name. Raises UsageError if it is not installed."""
     if name == "local":
         from harness.bulk.fleet.engines.local import LocalEngine

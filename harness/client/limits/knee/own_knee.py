@@ -16,7 +16,7 @@ from collections import deque
 from dataclasses import dataclass
 
 from harness.client.limits.knee.quantiles import Quantiles, low_suffice
-from harness.client.limits.knee.window import Measured
+from harness.client.limits.knee.window import WindowResult
 
 # Answers that are pooled.
 POOLED = 400
@@ -31,7 +31,7 @@ MOST = 1.1
 
 
 @dataclass(frozen=True, slots=True)
-class Estimate:
+class KneeEstimate:
     """The knee and its standard error, in attempts."""
 
     knee: float
@@ -43,7 +43,7 @@ class OwnKnee:
     """The last windows."""
 
     def __init__(self) -> None:
-        self._windows: deque[Measured] = deque()
+        self._windows: deque[WindowResult] = deque()
         self._smaller = False
 
     def clear(self) -> None:
@@ -51,7 +51,7 @@ class OwnKnee:
         self._windows.clear()
         self._smaller = False
 
-    def add(self, window: Measured, service: Quantiles) -> Estimate | None:
+    def add(self, window: WindowResult, service: Quantiles) -> KneeEstimate | None:
         """Take a window into account; None while it contradicts the others and is not confirmed."""
         low = low_suffice(service, window.value)
         service_s = service.mean_s(low)
@@ -74,10 +74,10 @@ class OwnKnee:
         service_error_s = max(service.error_s(low), window.quantiles.error_s(low, service.count))
         service_error_s *= 1.0 + FEW / service.count
         error = math.hypot(error, service_error_s / window.latency_s * window.value)
-        return Estimate(max(1.0, min(pooled, MOST * window.value)), error, smaller)
+        return KneeEstimate(max(1.0, min(pooled, MOST * window.value)), error, smaller)
 
-    def _keep(self, window: Measured, low: bool, service_s: float) -> None:
-        kept = deque[Measured]()
+    def _keep(self, window: WindowResult, low: bool, service_s: float) -> None:
+        kept = deque[WindowResult]()
         for one in self._windows:
             knee, error = _knee(one, low, service_s)
             if one.value > OUTDATED * window.value or knee < one.value - QUEUE_ERRORS * error:
@@ -92,7 +92,7 @@ class OwnKnee:
         return sum(_knee(one, low, service_s)[0] * one.quantiles.count for one in self._windows) / count, count
 
 
-def _knee(window: Measured, low: bool, service_s: float) -> tuple[float, float]:
+def _knee(window: WindowResult, low: bool, service_s: float) -> tuple[float, float]:
     """The knee by one window, and the standard error that the window adds."""
     per_s = window.value / window.latency_s
     waiting = per_s * (window.quantiles.mean_s(low) - service_s)

@@ -7,7 +7,7 @@ import math
 from harness.client.cause import Cause
 from harness.client.limits.knee import doubling, draining
 from harness.client.limits.knee.draining import SETTLED
-from harness.client.limits.knee.own_knee import Estimate
+from harness.client.limits.knee.own_knee import KneeEstimate
 from harness.client.limits.knee.search import Search
 from harness.client.types import Sample
 
@@ -82,7 +82,7 @@ def _judge_rest(search: Search, now: float) -> None:
     _follow(search, estimate, now, more)
 
 
-def _follow(search: Search, estimate: Estimate, now: float, more: bool) -> None:
+def _follow(search: Search, estimate: KneeEstimate, now: float, more: bool) -> None:
     """Move towards the own knee with the queue that is wanted."""
     value, seek = search.value, search.seek
     search.knee = knee = min(float(value), estimate.knee + seek.safety * estimate.error)

@@ -15,7 +15,7 @@ import math
 
 from harness.client.limits.knee.base import Drain
 from harness.client.limits.knee.quantiles import Quantiles
-from harness.client.limits.knee.window import Measured
+from harness.client.limits.knee.window import WindowResult
 
 # Growth that is judged, that waits for the judgement, and that belongs to the reference.
 GROWN, WAITS, SAME = 1.25, 1.6, 1.1
@@ -41,7 +41,7 @@ class Rate:
     def __init__(self) -> None:
         self.count = self.limits = self.seconds = 0.0
 
-    def add(self, window: Measured) -> None:
+    def add(self, window: WindowResult) -> None:
         """Pool a window; old ones fade."""
         fades = min(1.0, POOLED / max(1.0, self.count + window.quantiles.count))
         count = float(window.quantiles.count)
@@ -84,7 +84,7 @@ class Plateau:
             return before.count < LEAST
         return before.count >= LEAST and value >= WAITS * before.limit
 
-    def add(self, window: Measured, now: float) -> float:
+    def add(self, window: WindowResult, now: float) -> float:
         """Take a window into account. The limit to return to, if growth did not pay; else 0."""
         before, after = self._before, self._after
         if not before.count or window.value <= SAME * before.limit:

@@ -18,7 +18,7 @@ from harness.client.limits.knee.reported_queue import ReportedQueue
 from harness.client.limits.knee.start import Start
 from harness.client.limits.knee.timetable import Timetable
 from harness.client.limits.knee.tolerance import Shares, Tolerance
-from harness.client.limits.knee.window import Measured, Window
+from harness.client.limits.knee.window import Window, WindowResult
 from harness.client.types import Sample
 
 Phase = Literal["start", "rest", "drain"]
@@ -157,7 +157,7 @@ class Search:
         # Mean latency, and quantiles of latency, at rest.
         self.latency_s = LATENCY_S
         # When the last window at rest ended, and its measurement; None: there was none.
-        self.last: tuple[float, Measured] | None = None
+        self.last: tuple[float, WindowResult] | None = None
         self.window = Window(self.value, math.nan)
         self.timetable = Timetable()
         self.ceiling = Ceiling()

@@ -28,7 +28,7 @@ LATENCY_MIN_S = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
+class WindowResult:
     """The result of a window."""
 
     value: int
@@ -81,7 +81,7 @@ class Window:
             return False
         return count >= max(ANSWERS, SHARE * self.value) or lasted_s >= LATENCIES * latency_s
 
-    def measured(self, now: float) -> Measured:
+    def measured(self, now: float) -> WindowResult:
         """The result; some answers were counted."""
         latencies_s = self._latencies_s
         mean_s = sum(latencies_s) / len(latencies_s)
@@ -89,4 +89,4 @@ class Window:
         if squares - mean_s * mean_s >= (EVEN * mean_s) ** 2:
             spent_s = self.value * (now - self.begins) - self._in_vain_s
             mean_s = max(LATENCY_MIN_S, spent_s / max(self._work, 1e-9))
-        return Measured(self.value, mean_s, quantiles(latencies_s))
+        return WindowResult(self.value, mean_s, quantiles(latencies_s))

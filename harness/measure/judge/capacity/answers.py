@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from harness.base import units
 from harness.measure.capacity_result import ENDED, By, Capacity, CapacityPlan, CapacityResult, Probe
-from harness.measure.judge.capacity.bounds import Bounds, Seen, bounds, is_confirmed
+from harness.measure.judge.capacity.bounds import Bounds, ProbeEvidence, bounds, is_confirmed
 from harness.measure.judge.capacity.probes import conditions, figure_words
 from harness.measure.judge.capacity.search import Rules, ended
 
@@ -33,10 +33,10 @@ def rules_of(plan: CapacityPlan, by: By, start: float | None = None) -> Rules:
     )
 
 
-def seen_of(probes: Sequence[Probe], by: By) -> list[Seen]:
+def seen_of(probes: Sequence[Probe], by: By) -> list[ProbeEvidence]:
     """The evidence of the search: the probes along one quantity."""
     return [
-        Seen(one.load, tuple(one.states), one.trials + one.trials_invalid, one.seconds, one.confirmation)
+        ProbeEvidence(one.load, tuple(one.states), one.trials + one.trials_invalid, one.seconds, one.confirmation)
         for one in probes
         if one.by == by
     ]

@@ -16,7 +16,7 @@ from harness.measure.capacity_result import State
 
 
 @dataclass(frozen=True)
-class Seen:
+class ProbeEvidence:
     """The evidence of a probe so far: all that a search may know about it."""
 
     load: float
@@ -66,7 +66,7 @@ class Bounds:
         return sorted(load for load, state in self.states.items() if state in states)
 
 
-def bounds(seen: Sequence[Seen], tier: int) -> Bounds:
+def bounds(seen: Sequence[ProbeEvidence], tier: int) -> Bounds:
     """The bounds for one tier."""
     states: dict[float, State] = {one.load: one.states[tier] for one in seen if not one.confirmation}
     for one in seen:
@@ -75,7 +75,7 @@ def bounds(seen: Sequence[Seen], tier: int) -> Bounds:
     return Bounds(states)
 
 
-def is_confirmed(seen: Sequence[Seen], tier: int, load: float | None) -> bool:
+def is_confirmed(seen: Sequence[ProbeEvidence], tier: int, load: float | None) -> bool:
     """Whether the long run at this load passed."""
     return any(one.confirmation and one.load == load and one.states[tier] == "passed" for one in seen)
 

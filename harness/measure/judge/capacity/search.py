@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from harness.measure.capacity_result import Ended
-from harness.measure.judge.capacity.bounds import Bounds, Seen, bounds, is_confirmed, narrow
+from harness.measure.judge.capacity.bounds import Bounds, ProbeEvidence, bounds, is_confirmed, narrow
 
 GROWTH = 2.0
 DIGITS = 3
@@ -64,7 +64,7 @@ class Ask:
         return self.why == "confirm"
 
 
-def next_step(rules: Rules, seen: Sequence[Seen]) -> Ask | None:
+def next_step(rules: Rules, seen: Sequence[ProbeEvidence]) -> Ask | None:
     """The next probe, or None at the end of the search."""
     for tier in range(rules.tiers):
         asked = _for_tier(rules, seen, tier)
@@ -73,7 +73,7 @@ def next_step(rules: Rules, seen: Sequence[Seen]) -> Ask | None:
     return None
 
 
-def ended(rules: Rules, seen: Sequence[Seen], tier: int) -> Ended:
+def ended(rules: Rules, seen: Sequence[ProbeEvidence], tier: int) -> Ended:
     """How the search for this tier ended, if no more probes come."""
     found, asked = bounds(seen, tier), _for_tier(rules, seen, tier)
     if asked is not None:
@@ -94,13 +94,13 @@ def _last(loads: Sequence[float]) -> float:
     return loads[-1] if loads else math.nan
 
 
-def _spent(rules: Rules, seen: Sequence[Seen], asked: Ask) -> bool:
+def _spent(rules: Rules, seen: Sequence[ProbeEvidence], asked: Ask) -> bool:
     if sum(one.seconds for one in seen) >= rules.budget_s:
         return True
     return asked.why not in {"extend", "doubt"} and len(seen) >= rules.probes_max
 
 
-def _for_tier(rules: Rules, seen: Sequence[Seen], tier: int) -> Ask | None:
+def _for_tier(rules: Rules, seen: Sequence[ProbeEvidence], tier: int) -> Ask | None:
     found = bounds(seen, tier)
     short = {one.load: one for one in seen if not one.confirmation}
     long = {one.load for one in seen if one.confirmation}
@@ -125,7 +125,7 @@ def _doubtful(found: Bounds) -> list[float]:
     return [*loads, *([found.high] if found.odd and found.high is not None else [])]
 
 
-def _more(rules: Rules, one: Seen, most: float = math.inf) -> int:
+def _more(rules: Rules, one: ProbeEvidence, most: float = math.inf) -> int:
     """The trials that are added: as many as there are, up to the bound."""
     bound = int(min(most, rules.trials_max))
     return max(0, min(max(one.trials, rules.trials), bound - one.trials))
@@ -188,7 +188,7 @@ def _neighbour(rules: Rules, found: Bounds) -> float | None:
     return load if load >= rules.lowest and not tried else None
 
 
-def _confirmation(rules: Rules, seen: Sequence[Seen], tier: int, found: Bounds) -> Ask | None:
+def _confirmation(rules: Rules, seen: Sequence[ProbeEvidence], tier: int, found: Bounds) -> Ask | None:
     low, runs = found.low, [one for one in seen if one.confirmation]
     if not rules.confirm or low is None or is_confirmed(seen, tier, low):
         return None

@@ -22,7 +22,7 @@ COMPLETED_SHARE = 0.9
 IN_A_ROW = 2
 
 
-class Seen(NamedTuple):
+class FirstRepeat(NamedTuple):
     """The first repeat of a level."""
 
     level: float
@@ -33,13 +33,13 @@ class Seen(NamedTuple):
     offered_per_s: float | None = None
 
 
-def seen(level: float, case: Case) -> Seen:
+def seen(level: float, case: Case) -> FirstRepeat:
     """The figures of the first repeat of a level."""
     first = min(case.by_repeat, key=lambda one: one.repeat, default=None)
     if first is None or not first.scheduled:
-        return Seen(level, 0.0, None, 1.0)
+        return FirstRepeat(level, 0.0, None, 1.0)
     span_s = case.load.duration_s
-    return Seen(
+    return FirstRepeat(
         level,
         first.completed_per_s or 0.0,
         first.service_time_s.p50,
@@ -49,7 +49,7 @@ def seen(level: float, case: Case) -> Seen:
 
 
 def reason_to_stop(
-    by: Literal["concurrency", "rate"], ascent: Sequence[Seen], conditions: Sequence[Condition] = ()
+    by: Literal["concurrency", "rate"], ascent: Sequence[FirstRepeat], conditions: Sequence[Condition] = ()
 ) -> str | None:
     """Why no higher level is needed after these, in words; None to go on."""
     if len(ascent) < IN_A_ROW:
@@ -71,7 +71,7 @@ def errors_allowed(lowest: float) -> float:
     return 1.5 * lowest + FAILED
 
 
-def _saturated(by: str, ascent: Sequence[Seen], at: int) -> bool:
+def _saturated(by: str, ascent: Sequence[FirstRepeat], at: int) -> bool:
     here = ascent[at]
     if by == "rate":
         return here.per_s < COMPLETED_SHARE * (here.offered_per_s or here.level)
