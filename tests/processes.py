@@ -91,11 +91,6 @@ def start(arguments: list[str], **options: Any) -> subprocess.Popen[str]:
     )
 
 
-def without_coverage() -> dict[str, str]:
-    """The environment, for commands whose coverage is not measured: the measurement doubles their time."""
-    return {name: value for name, value in os.environ.items() if not name.startswith("COV")}
-
-
 @contextmanager
 def uncovered_children() -> Iterator[None]:
     """Processes that are started meanwhile are not measured."""
@@ -106,11 +101,9 @@ def uncovered_children() -> Iterator[None]:
         os.environ.update(taken)
 
 
-def paceline(
-    *arguments: str, cwd: Path, timeout_s: float = 180.0, covered: bool = True
-) -> subprocess.CompletedProcess[str]:
+def paceline(*arguments: str, cwd: Path, timeout_s: float = 180.0) -> subprocess.CompletedProcess[str]:
     """The command, run to its end."""
-    environment = {**(os.environ if covered else without_coverage()), "PYTHONPATH": str(ROOT)}
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     line = [sys.executable, "-m", "harness", *arguments]
     return subprocess.run(
         line, cwd=cwd, env=environment, capture_output=True, text=True, timeout=timeout_s, check=False

@@ -35,7 +35,7 @@ import numpy as np
 from harness.live.tail import FileTail
 from harness.measure.reduce.statistics import t975
 from tests.browser.devtools import Tab, tab
-from tests.processes import ROOT, without_coverage
+from tests.processes import ROOT
 
 RATIO_MAX = 1.03
 SCRAPE_S = 2.0
@@ -117,8 +117,7 @@ def started(line: list[str], out: Path, live: bool) -> tuple[subprocess.Popen[by
     """The command, and a list for what it says."""
     line = [sys.executable, "-m", "harness", *line, "--no-calibrate", "--no-report", "--out", str(out)]
     line += ["--live", "0"] if live else []
-    environment = without_coverage()
-    run = subprocess.Popen(line, cwd=ROOT, env=environment, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL)
+    run = subprocess.Popen(line, cwd=ROOT, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL)
     return run, []
 
 

@@ -33,7 +33,7 @@ ARRIVALS = "run steady --task chat:max_tokens=8 --rate 50 --duration 10"
 
 def played(line: str, folder: Path) -> dict[str, Any]:
     """The case of a run that is made in this folder."""
-    done = paceline(*f"{line} {SERVER} --out {folder}".split(), cwd=folder.parent, covered=False)
+    done = paceline(*f"{line} {SERVER} --out {folder}".split(), cwd=folder.parent)
     if not (folder / "result.json").exists():
         raise SystemExit(done.stderr)
     case: dict[str, Any] = json.loads((folder / "result.json").read_text())["cases"][0]

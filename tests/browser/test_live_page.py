@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import re
 import sys
 from pathlib import Path
@@ -14,7 +15,7 @@ import pytest
 from harness.measure.judge.case_row import figures_row
 from harness.measure.result import decode
 from tests.browser.devtools import Tab, tab
-from tests.processes import ROOT, without_coverage
+from tests.processes import ROOT
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 SHOWN = "document.querySelectorAll('#charts polyline').length > 2 && !!document.querySelector('#tiles div')"
@@ -47,7 +48,7 @@ async def test_a_run_is_watched_stopped_from_the_page_and_ends_as_its_result(tmp
     run = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "harness", *line),
         cwd=ROOT,
-        env=without_coverage() | {"PACELINE_LIVE_KEY": KEY},
+        env=os.environ | {"PACELINE_LIVE_KEY": KEY},
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )

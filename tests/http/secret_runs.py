@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import ClassVar
 from urllib.parse import quote
 
-from tests.processes import ROOT, without_coverage
+from tests.processes import ROOT
 
 USER, PASSWORD, KEY, TOKEN = "carol", "Pa55w0rd/&planted", "sk-planted-key-4711", "tok-planted-0815"
 BAD_KEY = "sk-bad-“planted”-2342"
@@ -208,7 +208,7 @@ def runs(port: int) -> list[Run]:
 
 def play(run: Run, folder: Path) -> tuple[int, bytes]:
     """Exit code, and all that it printed."""
-    env = {name: value for name, value in without_coverage().items() if not name.startswith("PACELINE")}
+    env = {name: value for name, value in os.environ.items() if not name.startswith("PACELINE")}
     env |= {"PYTHONPATH": str(ROOT), "XDG_STATE_HOME": str(folder / "state"), **run.env}
     command = [sys.executable, "-m", run.module, *run.line]
     child = subprocess.Popen(command, cwd=folder, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)

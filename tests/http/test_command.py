@@ -198,7 +198,7 @@ def test_memory_stays_the_same_for_twenty_times_the_items(tmp_path: Path) -> Non
     for items in (2_000, 40_000):
         (tmp_path / "in.jsonl").write_text(line * (items // 1000), encoding="utf-8")
         run = ["compare", "-s", "queue-stream:concurrency=50", "--input", "in.jsonl", "--server", "null"]
-        paceline(*run, "--out", str(items), *QUICK, cwd=tmp_path, covered=False)
+        paceline(*run, "--out", str(items), *QUICK, cwd=tmp_path)
         case = result_of(tmp_path / str(items))["cases"][0]
         assert case["counts"]["ok"] == items
         grown[items] = case["resources"]["client_rss_max_mb"]

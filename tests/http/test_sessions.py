@@ -61,7 +61,6 @@ def test_a_run_of_sessions_is_valid_and_adds_up(tmp_path: Path) -> None:
         *line.split(),
         *["--server-speed", "8", "--no-report", "--no-calibrate", "--out", "run"],
         cwd=tmp_path,
-        covered=False,
     )
     went_well(done, tmp_path / "run")
     first, second = (case["counts"] for case in result_of(tmp_path / "run")["cases"])

@@ -6,7 +6,6 @@ from random import Random
 from typing import Any
 
 import pytest
-import torch
 
 from model_server.engines.choosing import Draw, drawn
 from model_server.engines.decoding import Decoder, Event
@@ -14,7 +13,7 @@ from model_server.engines.detokenizing import TextOf
 from model_server.engines.settings import EngineError
 from model_server.sampling import Sampling
 from model_server.work import Sequence
-from tests.model.conftest import random_model
+from tests.model.conftest import random_model, torch
 
 PROMPTS = ["hello", "the old city and its river", "a b c d e f g " * 6, "今天天气", "one two three", "x"]
 

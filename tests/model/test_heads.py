@@ -6,12 +6,11 @@ import math
 from typing import Any
 
 import pytest
-import torch
 
 from model_server.engines.served import Served
 from model_server.engines.settings import EngineError
 from model_server.work import Work
-from tests.model.conftest import random_model
+from tests.model.conftest import random_model, torch
 
 TEXTS = ("the small cat sat", "a much longer sentence about the old city and its river, with some 中文 in it", "x")
 

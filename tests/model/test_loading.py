@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
 from model_server.engines.build import build
 from model_server.engines.device import device_of, dtype_of
@@ -14,9 +13,11 @@ from model_server.engines.loading import load
 from model_server.engines.served import Served
 from model_server.engines.settings import EngineError, EngineSettings, Source
 from model_server.work import Work
-from tests.model.conftest import random_model
+from tests.model.conftest import random_model, torch
 
-CPU = torch.device("cpu")
+
+def cpu() -> Any:
+    return torch.device("cpu")
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +55,7 @@ def test_a_saved_model_answers_as_it_did_before(
     shape = "tiny-roberta" if task in ("fill-mask", "zero-shot") else "tiny-bert"
     before = output(kind, random_model(task, shape), inputs)
     source = Source("similarity" if kind == "similarity" else task, str(folders[task]))
-    loaded = load(source, torch.float32, CPU)
+    loaded = load(source, torch.float32, cpu())
     assert loaded.random is False
     assert loaded.tokens_max == 128
     assert_alike(output(kind, loaded, inputs), before)
@@ -103,7 +104,7 @@ def test_what_sentence_transformers_says_of_pooling_and_length_is_kept(folders: 
     (folder / "1_Pooling").mkdir()
     (folder / "1_Pooling" / "config.json").write_text('{"pooling_mode_cls_token": true}')
     (folder / "sentence_bert_config.json").write_text('{"max_seq_length": 48}')
-    loaded = load(Source("embed", str(folder)), torch.float32, CPU)
+    loaded = load(Source("embed", str(folder)), torch.float32, cpu())
     assert (loaded.pooling, loaded.tokens_max) == ("cls", 48)
 
 
@@ -117,7 +118,7 @@ def test_places_that_hold_no_model_are_reported(tmp_path: Path) -> None:
         ("a:b", "neither a folder nor a name of the hub"),
     ):
         with pytest.raises(EngineError, match=message) as caught:
-            load(Source("embed", name), torch.float32, CPU)
+            load(Source("embed", name), torch.float32, cpu())
         assert "\n" not in str(caught.value)
 
 
@@ -129,7 +130,7 @@ def test_a_hub_out_of_reach_says_what_to_do_instead(monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr(huggingface_hub.HfApi, "model_info", unreachable)
     with pytest.raises(EngineError, match=r"cannot be reached .* give a local folder as --model, or --random-weights"):
-        load(Source("embed", "nobody/no-such-model"), torch.float32, CPU)
+        load(Source("embed", "nobody/no-such-model"), torch.float32, cpu())
 
 
 def test_device_and_dtype_follow_the_machine_and_the_impossible_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -138,5 +139,5 @@ def test_device_and_dtype_follow_the_machine_and_the_impossible_is_refused(monke
         device_of("abacus")
     for has, dtype in (({"avx512_bf16": True}, torch.bfloat16), ({}, torch.float32)):
         monkeypatch.setattr(torch.cpu, "get_capabilities", lambda has=has: has)
-        assert dtype_of("auto", CPU) == dtype
-    assert dtype_of("float32", CPU) == torch.float32
+        assert dtype_of("auto", cpu()) == dtype
+    assert dtype_of("float32", cpu()) == torch.float32

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +26,12 @@ from harness.measure.result import RunResult, decode
 from scenarios.backlog import Backlog
 
 SERVER = "# Two workers of 20 ms: 100/s.\n[service]\nbase_s = 0.02\n[capacity]\nworkers = 2\nqueue_max = 1000\n"
-QUICK = ["--trial", "2s", "--warmup", "200ms", "--confirm", "4s", "--quiet", "--start", "60", "--trials-max", "16"]
+QUICK = ["--trial", "2s", "--warmup", "200ms", "--confirm", "4s", "--quiet", "--trials-max", "16"]
 
 
-def called(tmp_path: Path, *more: str, slo: str = "p95<100ms,errors<1%", profile: str = SERVER) -> Result:
+def called(
+    tmp_path: Path, *more: str, slo: str = "p95<100ms,errors<1%", profile: str = SERVER, start: int = 60
+) -> Result:
     (tmp_path / "mine.toml").write_text(profile)
     given = [
         "simulate",
@@ -40,17 +43,24 @@ def called(tmp_path: Path, *more: str, slo: str = "p95<100ms,errors<1%", profile
         "--out",
         str(tmp_path / "run"),
     ]
-    return CliRunner().invoke(cli, [*given, *QUICK, *more], standalone_mode=False)
+    return CliRunner().invoke(cli, [*given, *QUICK, "--start", str(start), *more], standalone_mode=False)
 
 
 def result_of(tmp_path: Path) -> RunResult:
     return decode((tmp_path / "run" / "result.json").read_bytes())
 
 
-def test_both_quantities_are_answered_and_reported(tmp_path: Path) -> None:
-    done = called(tmp_path, "--width", "60%")
+@pytest.fixture(scope="module")
+def both(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Result]:
+    """A search by concurrency and by rate, with a report: its folder, and what the command did."""
+    folder = tmp_path_factory.mktemp("both")
+    return folder, called(folder, "--width", "60%")
+
+
+def test_both_quantities_are_answered_and_reported(both: tuple[Path, Result]) -> None:
+    folder, done = both
     assert done.return_value == 0, done.output
-    result = result_of(tmp_path)
+    result = result_of(folder)
     assert result.capacity is not None
     concurrency, rate = result.capacity.answers
     assert concurrency.low is not None
@@ -65,17 +75,17 @@ def test_both_quantities_are_answered_and_reported(tmp_path: Path) -> None:
     assert f"\n  Set the concurrency to at most {concurrency.low:g}.\n" in done.output
     assert "\n  Plan for at most " in done.output
     assert result.headline.startswith("By concurrency: holds service_p95<100ms, errors<1% up to 8–")
-    report = (tmp_path / "run" / "report.md").read_text()
+    report = (folder / "run" / "report.md").read_text()
     assert "## Capacity by rate" in report
-    page = (tmp_path / "run" / "report.html").read_text()
+    page = (folder / "run" / "report.html").read_text()
     assert "Capacity by concurrency" in page
     assert "What set the pace" not in page
-    assert (tmp_path / "run" / "charts" / "capacity.png").exists()
-    assert [path.name for path in (tmp_path / "run" / "charts").iterdir()] == ["capacity.png"]
+    assert (folder / "run" / "charts" / "capacity.png").exists()
+    assert [path.name for path in (folder / "run" / "charts").iterdir()] == ["capacity.png"]
 
 
-def test_the_records_give_the_answer_again(tmp_path: Path) -> None:
-    called(tmp_path, "--by", "rate", "--no-report", "--width", "60%")
+def test_the_records_give_the_answer_again(both: tuple[Path, Result], tmp_path: Path) -> None:
+    shutil.copytree(both[0] / "run", tmp_path / "run")
     kept = result_of(tmp_path)
     assert summarize_run(tmp_path / "run") == kept
     again = CliRunner().invoke(cli, ["report", str(tmp_path / "run"), "--no-charts", "--quiet"], standalone_mode=False)
@@ -84,7 +94,9 @@ def test_the_records_give_the_answer_again(tmp_path: Path) -> None:
     plan = read_plan(tmp_path / "run")
     assert plan.kind == "capacity"
     assert plan.capacity is not None
-    assert all(len(set(case.schedules)) == case.repeats for case in plan.cases), "each trial has arrivals of its own"
+    by_rate = [case for case in plan.cases if case.name.startswith("rate")]
+    assert by_rate
+    assert all(len(set(case.schedules)) == case.repeats for case in by_rate), "each trial has arrivals of its own"
 
 
 def test_an_slo_that_always_fails_ends_with_exit_code_1(tmp_path: Path) -> None:
@@ -184,9 +196,8 @@ def test_a_trial_that_crashes_is_played_again_and_then_invalid(tmp_path: Path) -
     assert exit_code(result) == 4
 
 
-def test_the_result_is_json_with_every_probe(tmp_path: Path) -> None:
-    called(tmp_path, "--by", "concurrency", "--no-report")
-    data = json.loads((tmp_path / "run" / "result.json").read_text())["capacity"]
+def test_the_result_is_json_with_every_probe(both: tuple[Path, Result]) -> None:
+    data = json.loads((both[0] / "run" / "result.json").read_text())["capacity"]
     assert {"by", "slo", "ended", "low", "high", "confirmed", "text", "notes"} == set(data["answers"][0])
     assert all(probe["figures"] and probe["states"] for probe in data["probes"])
     assert msgspec.json.decode(msgspec.json.encode(data)) == data
@@ -194,8 +205,8 @@ def test_the_result_is_json_with_every_probe(tmp_path: Path) -> None:
 
 def test_a_server_faster_than_expected_gets_a_longer_backlog(tmp_path: Path) -> None:
     """The first backlog ends within the warm-up, which must not count as a failure."""
-    fast = SERVER.replace("0.02", "0.001").replace("workers = 2", "workers = 8")
-    done = called(tmp_path, "--by", "concurrency", "--no-report", "--probes", "2", slo="p95<5ms", profile=fast)
+    fast = SERVER.replace("0.02", "0.002")
+    done = called(tmp_path, "--by", "concurrency", "--no-report", "--probes", "2", slo="p95<9ms", profile=fast)
     assert done.return_value == 5
     capacity = result_of(tmp_path).capacity
     assert capacity is not None
@@ -205,7 +216,8 @@ def test_a_server_faster_than_expected_gets_a_longer_backlog(tmp_path: Path) -> 
 
 def test_a_server_that_refuses_everything_at_once_gets_no_longer_backlog(tmp_path: Path) -> None:
     """Its failures are the answer; a backlog as long as they are quick would have billions of items."""
-    done = called(tmp_path, profile=SERVER + '[[faults]]\nkind = "status"\nstatus = 500\n')
+    refuses = SERVER + '[[faults]]\nkind = "status"\nstatus = 500\n'
+    done = called(tmp_path, "--no-report", profile=refuses, start=2)
     assert done.return_value == 1, done.output
     found = result_of(tmp_path)
     assert found.capacity is not None

@@ -15,7 +15,7 @@ from harness.client.errors import UsageError
 from harness.fitting import fitter
 from harness.fitting.calibration import Calibration, CalibrationPlan
 from harness.fitting.fit_words import as_data, table
-from harness.fitting.fitter import FitSettings, NotFitted, fit_server
+from harness.fitting.fitter import FitSettings, Fitted, NotFitted, fit_server
 from harness.fitting.load_figures import Figures
 from harness.fitting.profile_file import with_proof, write
 from harness.fitting.suitability import unmeasured
@@ -74,13 +74,15 @@ def test_a_mistake_is_one_line(
     assert "Traceback" not in error
 
 
-def simulated_fit(wanted: FitSettings, say: Any) -> Any:
-    return fit_server(wanted, say, simulated=True)
-
-
-def test_a_fit_writes_a_profile_that_can_be_served(
+def test_a_fit_writes_a_profile_that_can_be_served_and_reports_whether_the_warm_up_settled(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    fits: list[Fitted] = []
+
+    def simulated_fit(wanted: FitSettings, say: Any) -> Fitted:
+        fits.append(fit_server(wanted, say, simulated=True))
+        return fits[-1]
+
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("harness.cli.fit.fit_server", simulated_fit)
     Path("server.toml").write_text("[service]\nbase_s = 0.01\n[capacity]\nworkers = 1\n")
@@ -101,14 +103,7 @@ def test_a_fit_writes_a_profile_that_can_be_served(
         "paceline fit --server server.toml --task similarity --out my.toml --seed 1 --lengths 6:100 --time 20s "
         "--workers 1 --batch-items 1 --black-box"
     )
-
-
-def test_a_warm_up_that_did_not_settle_is_in_the_report(tmp_path: Path) -> None:
-    (tmp_path / "server.toml").write_text("[service]\nbase_s = 0.01\n[capacity]\nworkers = 1\n")
-    wanted = FitSettings(
-        server=str(tmp_path / "server.toml"), out=tmp_path / "my.toml", records=tmp_path / "records", time_s=20.0
-    )
-    found = fit_server(wanted, lambda text: None, simulated=True)
+    (found,) = fits
     assert as_data(found)["warm_up_settled"] is True
     found.calibration.settled = False
     assert as_data(found)["warm_up_settled"] is False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import signal
 import subprocess
 import sys
@@ -13,7 +14,6 @@ import pytest
 
 from harness.cli import main as command
 from harness.cli.signals import STOPS, reader_may_leave, stopped_as_by_ctrl_c
-from tests.processes import without_coverage
 
 ROOT = Path(__file__).parents[2]
 
@@ -63,7 +63,7 @@ def test_ctrl_c_while_modules_are_imported_is_one_line(entry: str, name: str) ->
         f"sys.modules.pop({name!r}, None)\n"
         "main()\n"
     )
-    env = {**without_coverage(), "PYTHONPATH": str(ROOT)}
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (5, "paceline: interrupted\n")
 

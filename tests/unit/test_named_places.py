@@ -6,7 +6,9 @@ import ast
 import importlib.util
 import re
 import tomllib
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -24,6 +26,7 @@ EXCEPTIONS = {
 }
 
 
+@cache
 def _strings() -> list[tuple[str, str]]:
     """(file, dotted name) of every string in the code that is the name of a package or module of ours."""
     return [
@@ -38,14 +41,20 @@ def _is_module(text: str) -> bool:
     return _NAMED.fullmatch(text) is not None and not text.endswith(".log")
 
 
+@cache
+def _contracts() -> list[dict[str, Any]]:
+    config = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    found: list[dict[str, Any]] = config["tool"]["importlinter"]["contracts"]
+    return found
+
+
 def _forbidden(file: str, name: str) -> bool:
     """Whether a contract of import-linter forbids the file to import the module."""
     source = file.removesuffix(".py").replace("/", ".").removesuffix(".__init__")
-    config = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     return any(
         any(_inside(source, package) for package in contract["source_modules"])
         and any(_inside(name, package) for package in contract["forbidden_modules"])
-        for contract in config["tool"]["importlinter"]["contracts"]
+        for contract in _contracts()
         if contract["type"] == "forbidden"
     )
 

@@ -100,8 +100,8 @@ def test_the_options_belong_to_the_scenario(capsys: pytest.CaptureFixture[str]) 
 )
 def test_numbers_of_turns(text: str, mean: float, low: int, high: int) -> None:
     """The mean that was asked for, within the bounds."""
-    rng = Random(1)
-    drawn = [turns_of(text).draw(rng) for _ in range(8_000)]
+    rng, law = Random(1), turns_of(text)
+    drawn = [law.draw(rng) for _ in range(8_000)]
     assert abs(statistics.fmean(drawn) - mean) < 0.04 * mean
     assert low <= min(drawn) <= max(drawn) <= high
     assert text.startswith("geometric") or (min(drawn), max(drawn)) == (low, high)
@@ -124,8 +124,8 @@ def test_numbers_of_turns(text: str, mean: float, low: int, high: int) -> None:
 )
 def test_think_times(text: str, mean_s: float) -> None:
     """The mean that was asked for; of a lognormal it is the mean itself, not that of the logarithm."""
-    rng = Random(1)
-    drawn = [think_of(text).draw(rng) for _ in range(10_000)]
+    rng, law = Random(1), think_of(text)
+    drawn = [law.draw(rng) for _ in range(10_000)]
     assert abs(statistics.fmean(drawn) - mean_s) <= 0.06 * mean_s
     assert min(drawn) >= 0
 

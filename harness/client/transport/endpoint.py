@@ -116,6 +116,8 @@ def own_headers(headers: Mapping[str, str] | None, authorization: str | None) ->
 
     Raises SettingError that names the header and never holds its value.
     """
+    # First: all spellings of a very long value would take seconds.
+    _check_size(headers or {})
     for name, value in (headers or {}).items():
         _keep_header(name.lower(), _checked_header(name, value))
     made = checked_headers(headers or {})
@@ -130,12 +132,16 @@ def checked_headers(headers: Mapping[str, str]) -> dict[str, str]:
     lower = [name.lower() for name in made]
     if len(set(lower)) < len(lower):
         raise SettingError("headers: a name is given twice, in different spellings")
-    size = sum(len(name) + len(value) for name, value in made.items())
-    if len(made) > HEADERS_MOST or size > HEADERS_BYTES_MAX:
-        raise SettingError(
-            f"headers: {len(made)} of {size} characters; at most {HEADERS_MOST} of {HEADERS_BYTES_MAX} are allowed"
-        )
+    _check_size(made)
     return made
+
+
+def _check_size(headers: Mapping[str, str]) -> None:
+    size = sum(len(str(name)) + len(str(value)) for name, value in headers.items())
+    if len(headers) > HEADERS_MOST or size > HEADERS_BYTES_MAX:
+        raise SettingError(
+            f"headers: {len(headers)} of {size} characters; at most {HEADERS_MOST} of {HEADERS_BYTES_MAX} are allowed"
+        )
 
 
 def merged(headers: Mapping[str, str], over: Mapping[str, str]) -> dict[str, str]:

@@ -41,6 +41,8 @@ HTTP_URL = "http://{}:{}".format(*SERVER)
 """URL of the only server on the network in memory."""
 STATUS_S = 0.25
 """Wall-clock seconds between two reports of the status."""
+TICKS_A_FRAME = 256
+"""Ticks that are written together."""
 TICKS_A_WIDTH = 2000
 """Number of ticks after which the interval doubles, so that long simulations need little memory."""
 
@@ -56,7 +58,13 @@ class VirtualPlayer(Player):
         assert isinstance(loop, VirtualLoop)  # noqa: S101 - `play` made it
         self._loop = loop
         self.records = Recorder(
-            Path(spec.records), case=spec.name, repeat=spec.repeat, process=0, t0=0.0, t0_unix_s=0.0
+            Path(spec.records),
+            case=spec.name,
+            repeat=spec.repeat,
+            process=0,
+            t0=0.0,
+            t0_unix_s=0.0,
+            ticks_a_frame=TICKS_A_FRAME,
         )
         self._tick_s = TICK_S
         self._ticks = 0

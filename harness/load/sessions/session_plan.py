@@ -94,6 +94,8 @@ class SessionPlan:
     @cached_property
     def lengths(self) -> array[int]:
         """The turns that are played of each session, where their number is known."""
+        if self._alike:
+            return array("H", [self._turns.min]) * (self.count or 0)
         found = array("H")
         for session in range(self.count or 0):
             found.append(self.length(session).turns)
@@ -106,10 +108,14 @@ class SessionPlan:
             return sum(self.lengths[part::parts])
         return sum(self.lengths[session] for session in range(len(self.lengths)) if session % users % parts == part)
 
+    @cached_property
+    def _alike(self) -> bool:
+        """Whether all sessions have one number of turns, and no history."""
+        return self._turns.min == self._turns.max and self.load.new_sessions >= 1 and self._sizes is None
+
     def length(self, session: int) -> Length:
         """The turns of a session."""
-        plain = self._turns.min == self._turns.max and self.load.new_sessions >= 1
-        if plain and self._sizes is None:
+        if self._alike:
             return Length(0, self._turns.min)
         drawn, new = self._random(session, _SIZES), self._random(session, _NEW)
         turns, is_new = self._turns.draw(drawn), new.random() < self.load.new_sessions

@@ -50,9 +50,12 @@ class Recorder(RequestRecorder):
         t0: float,
         t0_unix_s: float,
         on_rows: OnRows | None = None,
+        ticks_a_frame: int = 1,
     ) -> None:
         self.paths = paths(directory, case, repeat, process)
-        self._tick = bytearray(2 * TIMELINE_ROW.size)
+        # Several ticks in one frame are written and read in a fraction of the time, but `kill -9` loses them.
+        self._ticks = bytearray((1 + ticks_a_frame) * TIMELINE_ROW.size)
+        self._ticks_end = TIMELINE_ROW.size
         self._ended = False
         self.decisions = DecisionLog(self.paths.decisions, t0)
         self._interim = InterimFile(self.paths.interim)
@@ -97,11 +100,19 @@ class Recorder(RequestRecorder):
         """Append a timeline row. `t` is in seconds since t0; for the others see `rows_file.TIMELINE_DTYPE`."""
         flight = self.in_flight if in_flight is None else in_flight
         ended = self.done if done is None else done
-        TIMELINE_ROW.pack_into(self._tick, TIMELINE_ROW.size, t, flight, limit, pulled, ended, loop_lag, cpu, rss)
-        self._timeline.append(self._tick, len(self._tick))
+        TIMELINE_ROW.pack_into(self._ticks, self._ticks_end, t, flight, limit, pulled, ended, loop_lag, cpu, rss)
+        self._ticks_end += TIMELINE_ROW.size
+        if self._ticks_end == len(self._ticks):
+            self._flush_ticks()
+
+    def _flush_ticks(self) -> None:
+        end, self._ticks_end = self._ticks_end, TIMELINE_ROW.size
+        if end > TIMELINE_ROW.size:
+            self._timeline.append(self._ticks, end)
 
     def flush(self) -> None:
         """Write the buffered rows to the files. After that, `kill -9` cannot lose them."""
+        self._flush_ticks()
         self.decisions.flush()
         self._flush_rows()
 

@@ -22,7 +22,7 @@ from harness.bulk.fleet.messages import Reply, WorkerLostError, WorkerOrder
 from harness.experiment.event_loop import new_event_loop
 from tests.bulk.fleet.inside import check_whole
 from tests.bulk.helpers import rows, write_input
-from tests.processes import ROOT, mock, paceline, without_coverage
+from tests.processes import ROOT, mock, paceline
 
 pytestmark = pytest.mark.slow
 SLOW = "[generation]\nttft_base_s = 0.01\nitl_base_s = 0.0001\n"
@@ -34,7 +34,7 @@ ARGUMENTS += ["--workers", "2", "--range-lines", "100", "--resume"]
 def start(url: str, cwd: Path) -> subprocess.Popen[str]:
     """The command in the background."""
     line = [sys.executable, "-m", "harness", "process", *ARGUMENTS, "--target", url]
-    environment = {**without_coverage(), "PYTHONPATH": str(ROOT)}
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     return subprocess.Popen(line, cwd=cwd, env=environment, stderr=subprocess.PIPE, text=True)
 
 
@@ -85,7 +85,7 @@ def test_killed_workers_and_a_killed_coordinator(tmp_path: Path) -> None:
         gone, alive = psutil.wait_procs(orphans, timeout=10)
         assert not alive, "workers outlive their coordinator"
         assert gone
-        done = paceline("process", *ARGUMENTS, "--target", server.url, cwd=tmp_path, covered=False)
+        done = paceline("process", *ARGUMENTS, "--target", server.url, cwd=tmp_path)
         assert done.returncode == 0, done.stderr
         check_whole(tmp_path, 1500)
         assert seen(server.url) - 1500 <= 2 * CONCURRENCY
@@ -101,10 +101,10 @@ def test_ctrl_c_keeps_what_was_done(tmp_path: Path) -> None:
         said = run.communicate(timeout=60)[1]
         assert run.returncode == 5, said
         assert "resume with: paceline process in.jsonl" in said
-        alone = paceline("process", *ARGUMENTS[:7], "--resume", "--target", server.url, cwd=tmp_path, covered=False)
+        alone = paceline("process", *ARGUMENTS[:7], "--resume", "--target", server.url, cwd=tmp_path)
         assert alone.returncode == 2
         assert "a run with --workers has begun this output" in alone.stderr
-        done = paceline("process", *ARGUMENTS, "--target", server.url, cwd=tmp_path, covered=False)
+        done = paceline("process", *ARGUMENTS, "--target", server.url, cwd=tmp_path)
         assert done.returncode == 0, done.stderr
         check_whole(tmp_path, 1500)
         assert seen(server.url) == 1500
@@ -113,7 +113,7 @@ def test_ctrl_c_keeps_what_was_done(tmp_path: Path) -> None:
 def test_a_server_that_is_not_there_is_a_mistake_and_leaves_nothing(tmp_path: Path) -> None:
     """Exit code 2, one line, no files."""
     write_input(tmp_path / "in.jsonl", 10)
-    done = paceline("process", *ARGUMENTS, "--target", "http://127.0.0.1:9", cwd=tmp_path, covered=False)
+    done = paceline("process", *ARGUMENTS, "--target", "http://127.0.0.1:9", cwd=tmp_path)
     assert done.returncode == 2
     assert len(done.stderr.strip().splitlines()) == 1, done.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["in.jsonl"]
@@ -124,14 +124,14 @@ def test_a_folder_gets_the_parts(tmp_path: Path) -> None:
     write_input(tmp_path / "in.jsonl", 300)
     with mock() as server:
         arguments = ["in.jsonl", "--output", "out/", "--task", "annotate", "--target", server.url, "--workers", "2"]
-        done = paceline("process", *arguments, cwd=tmp_path, covered=False)
+        done = paceline("process", *arguments, cwd=tmp_path)
         assert done.returncode == 0, done.stderr
         listed = rows(tmp_path / "out" / "answers.jsonl")
         lines = [row["line"] for entry in listed for row in rows(tmp_path / "out" / entry["part"])]
         assert lines == list(range(1, 301))
-        again = paceline("process", *arguments, "--resume", cwd=tmp_path, covered=False)
+        again = paceline("process", *arguments, "--resume", cwd=tmp_path)
         assert "nothing to do" in again.stderr
-        shown = paceline("process", "status", "out", cwd=tmp_path, covered=False)
+        shown = paceline("process", "status", "out", cwd=tmp_path)
         assert "complete, 300 of 300 lines" in shown.stdout
         own = ProcessSettings(
             input=str(tmp_path / "in.jsonl"), output=str(tmp_path / "own.jsonl"), target=server.url, tasks=("annotate",)

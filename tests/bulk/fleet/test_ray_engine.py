@@ -18,7 +18,7 @@ from harness.bulk.fleet.fleet_status import status_of
 from tests.bulk.fleet.inside import check_whole
 from tests.bulk.fleet.test_local_engine import seen, until_answers
 from tests.bulk.helpers import write_input
-from tests.processes import ROOT, mock, paceline, without_coverage
+from tests.processes import ROOT, mock, paceline
 
 pytestmark = [
     pytest.mark.slow,
@@ -57,7 +57,7 @@ def nodes() -> Iterator[TwoNodes]:
 def start(url: str, cwd: Path, address: str) -> subprocess.Popen[str]:
     """The command in the background."""
     line = [sys.executable, "-m", "harness", "process", *ARGUMENTS, "--target", url, "--ray-address", address]
-    environment = {**without_coverage(), "PYTHONPATH": str(ROOT)}
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     return subprocess.Popen(line, cwd=cwd, env=environment, stderr=subprocess.PIPE, text=True)
 
 
@@ -82,7 +82,7 @@ def test_a_cluster_that_loses_workers_a_node_and_the_coordinator(tmp_path: Path,
         run.communicate()
         time.sleep(1.0)
         arguments = [*ARGUMENTS, "--target", server.url, "--ray-address", nodes.cluster.address]
-        done = paceline("process", *arguments, cwd=tmp_path, covered=False, timeout_s=240.0)
+        done = paceline("process", *arguments, cwd=tmp_path, timeout_s=240.0)
         assert done.returncode == 0, done.stderr
         check_whole(tmp_path, LINES)
         assert seen(server.url) - LINES <= 3 * CONCURRENCY
@@ -100,7 +100,7 @@ def test_a_wrong_address_is_a_mistake(tmp_path: Path, address: str, why: str) ->
     """At once, and nothing is written."""
     write_input(tmp_path / "in.jsonl", 10)
     arguments = [*ARGUMENTS, "--target", "http://127.0.0.1:9", "--ray-address", address]
-    done = paceline("process", *arguments, cwd=tmp_path, covered=False)
+    done = paceline("process", *arguments, cwd=tmp_path)
     assert done.returncode == 2, done.stderr
     assert why in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
