@@ -24,10 +24,11 @@ from harness.bulk.fleet.fleet_settings import FleetSettings
 from harness.bulk.fleet.fleet_status import begun_counts
 from harness.bulk.fleet.governor import Governor, limit_of
 from harness.bulk.fleet.joining import Joiner, total
-from harness.bulk.fleet.lease_journal import History
+from harness.bulk.fleet.lease_journal import CoordinatorJournal, History
 from harness.bulk.fleet.mending import mend
 from harness.bulk.fleet.messages import Order, unexpected
 from harness.bulk.fleet.opening import Opening
+from harness.bulk.fleet.parts import make_folder_of
 from harness.bulk.fleet.range_coordinator import Coordinator
 from harness.bulk.fleet.starts import Starts
 from harness.bulk.leases import Leases
@@ -103,13 +104,11 @@ class Fleet:
         joiner = Joiner(self.settings.output, self.settings.dead_letter_path, opening.parts, self._fleet.keep_parts)
         if self._engine.workers_end_with_us and self.settings.target is not None:
             await asyncio.to_thread(opening.check_server, self.settings.target)
+        if self._fleet.keep_parts:
+            make_folder_of(self.settings.output)
         await self._engine.open(self._workers)
         try:
-            await asyncio.to_thread(joiner.claim, history.joined)
-            opening.check_unchanged()
-            for text in await asyncio.to_thread(mend, history, opening.parts):
-                self._note(text)
-            journal = opening.begin(history)
+            journal = await self._begun(opening, history, joiner)
             try:
                 joiner.cut()
                 leases = self._restored(history)
@@ -136,6 +135,18 @@ class Fleet:
             joiner.close()
             await self._engine.close()
             opening.source.close()
+
+    async def _begun(self, opening: Opening, history: History, joiner: Joiner) -> CoordinatorJournal:
+        """Take the files, and begin the journal. A mistake leaves no file that was not there."""
+        await asyncio.to_thread(joiner.claim, history.joined)
+        try:
+            opening.check_unchanged()
+            for text in await asyncio.to_thread(mend, history, opening.parts):
+                self._note(text)
+            return opening.begin(history)
+        except UsageError:
+            joiner.undo()
+            raise
 
     def _check_memory(self, limit: Limit | None) -> None:
         """Raise UsageError if there is nothing to remember: no limit that learns is common to all workers."""
@@ -172,7 +183,7 @@ class Fleet:
 
     async def _session(self, opening: Opening, history: History, coordinator: Coordinator) -> Summary:
         self._began = clock()()
-        coordinator.begun = await asyncio.to_thread(begun_counts, history, opening.parts)
+        coordinator.count_saved(await asyncio.to_thread(begun_counts, history, opening.parts))
         before = self._before = total(coordinator.counts)
         starts = Starts(coordinator, self._engine.starts_at_once)
         coordinator.members.expected = min(self._workers, self._engine.starts_at_once)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -28,12 +28,18 @@ class Member:
     in_flight: int = 0
     waits_s: float = 0.0
     progress: list[Progress] = field(default_factory=list)
+    # Range -> lines of it that others had done before.
+    found_done: dict[int, int] = field(default_factory=dict)
     # Lines done in ranges before the present ones.
     before: int = 0
     # Those and the lines done in the present ones.
     done: int = 0
     speed: Speed = field(default_factory=Speed)
     rate_per_s: float = 0.0
+
+    def own_lines(self, number: int, counts: RowCounts) -> int:
+        """Lines of a range that this worker has done itself."""
+        return max(0, counts.settled - self.found_done.get(number, 0))
 
 
 class Members:
@@ -52,9 +58,16 @@ class Members:
             member = self.all[beat.worker] = Member(beat.worker, since=now)
         member.host, member.pid, member.in_flight, member.heard_at = beat.host, beat.pid, beat.in_flight, now
         member.progress, member.waits_s = beat.progress, beat.waits_s
-        member.before += sum(report.counts.settled for report in beat.reports)
-        member.done = member.before + sum(each.counts.settled for each in beat.progress)
+        ended = [(report.finished.number, report.counts) for report in beat.reports]
+        for number, counts in [*ended, *((each.number, each.counts) for each in beat.stopped)]:
+            member.before += member.own_lines(number, counts)
+            member.found_done.pop(number, None)
+        member.done = member.before + sum(member.own_lines(each.number, each.counts) for each in beat.progress)
         member.rate_per_s = member.speed.add(now, member.done)
+
+    def granted(self, worker: str, number: int, done: int) -> None:
+        """A worker gets a range in which so many lines are done."""
+        self.all[worker].found_done[number] = done
 
     def left(self, worker: str) -> None:
         """A worker is gone."""
@@ -70,13 +83,17 @@ class Members:
         """Ranges to cut before they are asked for."""
         return 2 * max(self.expected, len(self.all))
 
-    def counts(self, is_settled: Callable[[int], bool]) -> list[RowCounts]:
-        """Counts of the ranges in work. A silent worker may still name one that is at another worker, or settled."""
-        newest: dict[int, Progress] = {}
+    def newest(self, left: Mapping[int, Progress]) -> dict[int, Progress]:
+        """The latest state of each range in work, or of those that nobody works on, as they were `left`.
+
+        A silent worker may still name one that is at another worker, and a worker that begins has not read yet how far
+        the one before it came.
+        """
+        found = dict(left)
         for each in (each for member in self.all.values() for each in member.progress):
-            if each.number not in newest or each.epoch > newest[each.number].epoch:
-                newest[each.number] = each
-        return [each.counts for number, each in newest.items() if not is_settled(number)]
+            if each.counts.sessions and (each.number not in found or each.epoch > found[each.number].epoch):
+                found[each.number] = each
+        return found
 
     @property
     def waits_s(self) -> float:

@@ -12,13 +12,19 @@ import msgspec
 from harness.bulk import ProcessSettings, Summary
 from harness.bulk.fleet.fleet import Fleet
 from harness.bulk.fleet.fleet_settings import FleetSettings
-from harness.bulk.fleet.messages import Beat, Order, Reply, WorkerLostError, packed
+from harness.bulk.fleet.messages import Beat, Order, Progress, Reply, WorkerLostError, packed
 from harness.bulk.fleet.range_worker import Worker
+from harness.bulk.tally import RowCounts
 from harness.client.types import Send
 from tests.bulk.helpers import Server, rows
 
 Spoil = Callable[[str, Beat], bool]
 """Whether a worker dies at this beat."""
+
+
+def work(number: int, epoch: int, done: int) -> Progress:
+    """So many lines of a range that a worker has begun."""
+    return Progress(number, epoch, 0, RowCounts(ok=done, sessions=1))
 
 
 class InsideEngine:
