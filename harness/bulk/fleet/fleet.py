@@ -13,6 +13,7 @@ import os
 import msgspec
 
 from harness.base.clock import clock
+from harness.bulk import journal as single
 from harness.bulk.ending import EarlyEnd, Summary, layer_figures, summary
 from harness.bulk.fleet import lease_journal as journals
 from harness.bulk.fleet.attending import attend
@@ -28,7 +29,7 @@ from harness.bulk.fleet.lease_journal import CoordinatorJournal, History
 from harness.bulk.fleet.mending import mend
 from harness.bulk.fleet.messages import Order, unexpected
 from harness.bulk.fleet.opening import Opening
-from harness.bulk.fleet.parts import make_folder_of
+from harness.bulk.fleet.parts import Parts, make_folder_of
 from harness.bulk.fleet.range_coordinator import Coordinator
 from harness.bulk.fleet.starts import Starts
 from harness.bulk.leases import Leases
@@ -215,9 +216,22 @@ class Fleet:
         await coordinator.join_rest()
         if self._end:
             history = await asyncio.to_thread(journals.read, opening.parts.journal)
-            coordinator.count_saved(await asyncio.to_thread(begun_counts, history, opening.parts))
+            begun = await asyncio.to_thread(begun_counts, history, opening.parts)
+            coordinator.count_saved(begun)
+            await asyncio.to_thread(self._show_broken, history, opening.parts, coordinator.joiner, begun)
         await reporter.write_end()
         return self._finished(opening, coordinator)
+
+    def _show_broken(self, history: History, parts: Parts, joiner: Joiner, begun: dict[int, RowCounts]) -> None:
+        """The answers of an input that breaks off are in the output: it may never be whole."""
+        number = history.joined.number
+        if self._end.reason is None or self._end.reason[0] != "input" or number not in begun or self._fleet.keep_parts:
+            return
+        epoch = parts.newest_epoch(number, history.epochs[number].epoch)
+        past = single.read(parts.journal_of(number, epoch))
+        # Else its worker was killed, and the part lacks lines.
+        if not past.records:
+            joiner.show(number, epoch, past.checkpoint, begun[number])
 
     def _order(self, opening: Opening, history: History, governor: Governor) -> Order:
         rate, tokens = opening.rates
@@ -262,7 +276,7 @@ class Fleet:
                 opening.parts.remove_all()
             raise UsageError(self._end.reason[1])
         # A list of parts is no file of answers.
-        joined = None if self._fleet.keep_parts else coordinator.joiner.state.counts
+        joined = None if self._fleet.keep_parts else coordinator.joiner.counts
         return self._summary(counts, coordinator.layers, joined, empty=opening.source.empty)
 
     def _counts(self, coordinator: Coordinator) -> RowCounts:

@@ -126,7 +126,16 @@ class Parts:
 def seen_by(worker: str, host: str) -> str:
     """The end of a message: a worker that sees other files than the coordinator."""
     needed = "all workers need the input and the output on one file system that they share"
-    return f"seen by worker {worker} on {host}; {needed}"
+    return f"seen by {_at(worker, host)}; {needed}"
+
+
+def located(error: UsageError, worker: str, host: str) -> str:
+    """The text of a mistake that the coordinator did not find, with the worker that found it."""
+    return str(error) if _at(worker, host) in str(error) else f"{error} (found by {_at(worker, host)})"
+
+
+def _at(worker: str, host: str) -> str:
+    return f"worker {worker} on {host}"
 
 
 def check_none(output: str) -> None:
