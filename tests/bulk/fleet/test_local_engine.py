@@ -44,12 +44,11 @@ def workers_of(run: subprocess.Popen[str]) -> list[psutil.Process]:
     return psutil.Process(run.pid).children()
 
 
-def seen(url: str) -> int:
-    """Requests that the server has counted."""
+def seen(url: str, path: str = "") -> int:
+    """Requests that the server has counted, of this path if given."""
     text = urllib.request.urlopen(f"{url}/metrics", timeout=10).read().decode()  # noqa: S310 - our own mock
-    return sum(
-        int(float(line.split()[-1])) for line in text.splitlines() if line.startswith("paceline_exchanges_total{")
-    )
+    counter = "paceline_exchanges_total{" + (f'route="{path}",' if path else "")
+    return sum(int(float(line.split()[-1])) for line in text.splitlines() if line.startswith(counter))
 
 
 def until_answers(path: Path, least: int, run: subprocess.Popen[str]) -> None:
