@@ -3,12 +3,14 @@
 Needs `pip install "paceline[ray]" pandas`. Each runs twice against a mock that takes 33 ms a call: undisturbed, with
 one row that the server refuses; and with one process of a worker killed in the middle. Prints a JSON object for each
 run: rows per second, calls at the server that were more than the rows, the most memory of all its processes together
-(PSS: shared pages count once), and what became of the refused row.
+(PSS: shared pages count once), and what became of the refused row. The exit code of a run that was ended after
+`--most-s` is null.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import subprocess
@@ -34,6 +36,7 @@ def main() -> int:
     """Run both, and print what happened."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--lines", type=int, default=1000)
+    parser.add_argument("--most-s", type=float, default=300.0, help="a run that takes longer is ended")
     parser.add_argument("--one", choices=("ray-data", "paceline"), help=argparse.SUPPRESS)
     parser.add_argument("--url", help=argparse.SUPPRESS)
     given = parser.parse_args()
@@ -60,7 +63,14 @@ def _measured(name: str, folder: Path, url: str, given: argparse.Namespace, kill
     run = subprocess.Popen(command, cwd=folder, env=environment, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
     watch = _Watch(run.pid, kill, lambda: seen(url) > given.lines // 3)
     watch.start()
-    code = run.wait()
+    try:
+        code: int | None = run.wait(given.most_s)
+    except subprocess.TimeoutExpired:
+        code = None
+        for each in [*psutil.Process(run.pid).children(recursive=True), psutil.Process(run.pid)]:
+            with contextlib.suppress(psutil.Error):
+                each.kill()
+        run.wait()
     watch.join()
     ended = folder / "ended.json"
     found = json.loads(ended.read_text()) if ended.exists() else {}
