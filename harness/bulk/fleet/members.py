@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections import deque
 from collections.abc import Mapping
@@ -9,11 +10,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from harness.bulk.fleet.messages import Beat, Progress
-from harness.bulk.tally import RowCounts, Speed
+from harness.bulk.tally import RATE_S, RowCounts, Speed
 
-# A worker at less than this share of the median speed is a straggler.
-_SLOW = 0.5
-_NOTICEABLE_S = 5.0
+# A worker at less than this share of the median speed is a straggler, if chance does not explain that.
+_SLOW, _SIGMAS = 0.5, 3.0
+# Seconds of silence, and of slow work, that are noticeable.
+_SILENT_S, _NOTICEABLE_S = 5.0, 10.0
 
 
 @dataclass
@@ -122,6 +124,12 @@ class Members:
 
 def _lags(member: Member, usual: float, now: float) -> bool:
     """Whether a worker is much slower than the others, or silent. One that waits for the server is neither."""
-    if not member.progress or now - member.since < _NOTICEABLE_S:
+    if not member.progress:
         return False
-    return now - member.heard_at > _NOTICEABLE_S or (not member.waits_s and member.rate_per_s < _SLOW * usual)
+    worked_s = min(now - member.since, RATE_S)
+    if now - member.heard_at > _SILENT_S:
+        return True
+    if member.waits_s or worked_s < _NOTICEABLE_S:
+        return False
+    expected, done = usual * worked_s, member.rate_per_s * worked_s
+    return done < _SLOW * expected and expected - done > _SIGMAS * math.sqrt(expected)

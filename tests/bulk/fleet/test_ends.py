@@ -133,10 +133,20 @@ def test_lines_that_were_done_do_not_vanish_while_a_range_changes_hands() -> Non
 def test_a_worker_that_waits_for_the_server_is_no_straggler() -> None:
     """Others may have found it again a moment earlier."""
     members = Members()
-    for at in (0.0, 4.0, 8.0):
+    for at in (0.0, 4.0, 8.0, 12.0):
         busy = [work(0, 1, int(100 * at))]
         members.heard(Beat("w0", progress=busy), at)
         members.heard(Beat("w1", progress=busy), at)
         members.heard(Beat("w2", progress=[Progress(1, 1, 0, RowCounts())]), at)
         members.heard(Beat("w3", progress=[Progress(2, 1, 0, RowCounts())], waits_s=at), at)
-    assert [worker["worker"] for worker in members.described(8.0) if worker["straggler"]] == ["w2"]
+    assert [worker["worker"] for worker in members.described(12.0) if worker["straggler"]] == ["w2"]
+
+
+def test_few_lines_make_no_straggler() -> None:
+    """Where a call takes seconds, one worker has two answers and another five by chance."""
+    members = Members()
+    for at in range(13):
+        members.heard(Beat("w0", progress=[work(0, 1, at // 2)]), float(at))
+        members.heard(Beat("w1", progress=[work(1, 1, at // 2)]), float(at))
+        members.heard(Beat("w2", progress=[work(2, 1, at // 5)]), float(at))
+    assert not any(worker["straggler"] for worker in members.described(12.0))
