@@ -210,7 +210,8 @@ def _of_one_process(output: str, lone: Path) -> RunStatus:
     counts = resume.counts_of(past)
     done = counts.settled + counts.passed_over
     size, read = past.fingerprint["input"].get("bytes"), past.read
-    lines = read.line - 1 if past.checkpoint.complete else None
+    # Lines of several files have no offset.
+    lines = max(read.line, past.checkpoint.read.line) - 1 if past.checkpoint.complete else None
     if lines is None and size and read.offset:
         lines = round((read.line - 1) * max(1.0, size / read.offset))
     silent_s = max(0.0, time.time() - lone.stat().st_mtime)
