@@ -105,9 +105,7 @@ class Fleet:
         joiner = Joiner(self.settings.output, self.settings.dead_letter_path, opening.parts, self._fleet.keep_parts)
         if self._engine.workers_end_with_us and self.settings.target is not None:
             await asyncio.to_thread(opening.check_server, self.settings.target)
-        if self._fleet.keep_parts:
-            make_folder_of(self.settings.output)
-        await self._engine.open(self._workers)
+        await self._open_engine()
         try:
             journal = await self._begun(opening, history, joiner)
             try:
@@ -136,6 +134,13 @@ class Fleet:
             joiner.close()
             await self._engine.close()
             opening.source.close()
+
+    async def _open_engine(self) -> None:
+        if self._fleet.keep_parts:
+            make_folder_of(self.settings.output)
+        if self._engine.opening:
+            self._note(self._engine.opening)
+        await self._engine.open(self._workers)
 
     async def _begun(self, opening: Opening, history: History, joiner: Joiner) -> CoordinatorJournal:
         """Take the files, and begin the journal. A mistake leaves no file that was not there."""

@@ -32,6 +32,7 @@ class InsideEngine:
 
     workers_end_with_us = True
     beat_s = 0.01
+    opening = ""
     starts_at_once = 4
 
     def __init__(self, send: Send, dies: Spoil | None = None, hangs: Spoil | None = None) -> None:

@@ -47,6 +47,8 @@ class RayEngine:
 
     def __init__(self, address: str | None, output: str) -> None:
         self._address = address or os.environ.get("RAY_ADDRESS") or None
+        where = f"connecting to the Ray cluster at {self._address}" if self._address else "starting a Ray cluster here"
+        self.opening = f"{where}, which may take some seconds"
         self._output = os.path.realpath(output)
         if self._address is not None:
             _check_address(self._address)
