@@ -4,7 +4,8 @@ Needs `pip install "paceline[ray]" pandas`. Each runs twice against a mock that 
 one row that the server refuses; and with one process of a worker killed in the middle. Prints a JSON object for each
 run: rows per second, calls at the server that were more than the rows, the most memory of all its processes together
 (PSS: shared pages count once), and what became of the refused row. The exit code of a run that was ended after
-`--most-s` is null.
+`--most-s` is null. With `--refuse 0.05` the mock answers 429 to such a share of calls; then nothing is killed, and no
+row is wrong. `--retries` are those of Ray Data, whose default is none.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from tests.bulk.helpers import rows
 from tests.processes import ROOT, mock
 
 PROFILE = "[generation]\nttft_base_s = 0.03\nitl_base_s = 0.00005\n"
+REFUSALS = '[[faults]]\nkind = "status"\nstatus = 429\nprobability = {}\n'
 REFUSED = 17
 
 
@@ -37,15 +39,21 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--lines", type=int, default=1000)
     parser.add_argument("--most-s", type=float, default=300.0, help="a run that takes longer is ended")
+    parser.add_argument("--refuse", type=float, default=0.0, help="share of calls that get 429")
+    parser.add_argument("--retries", type=int, default=0, help="of Ray Data")
     parser.add_argument("--one", choices=("ray-data", "paceline"), help=argparse.SUPPRESS)
     parser.add_argument("--url", help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.one:
-        (_ray_data if given.one == "ray-data" else _paceline)(given.url, Path.cwd())
+        if given.one == "ray-data":
+            _ray_data(given.url, Path.cwd(), given.retries)
+        else:
+            _paceline(given.url, Path.cwd())
         return 0
+    profile = PROFILE + (REFUSALS.format(given.refuse) if given.refuse else "")
     for name in ("ray-data", "paceline"):
-        for kill in (False, True):
-            with tempfile.TemporaryDirectory() as folder, mock(PROFILE, Path(folder)) as server:
+        for kill in (False,) if given.refuse else (False, True):
+            with tempfile.TemporaryDirectory() as folder, mock(profile, Path(folder)) as server:
                 print(
                     json.dumps({"tool": name, "killed": kill, **_measured(name, Path(folder), server.url, given, kill)})
                 )
@@ -54,10 +62,11 @@ def main() -> int:
 
 def _measured(name: str, folder: Path, url: str, given: argparse.Namespace, kill: bool) -> dict[str, Any]:
     made = ({"id": n, "text": f"a b c {n}", "max_tokens": 8} for n in range(given.lines))
-    wrong = None if kill else REFUSED
+    wrong = None if kill or given.refuse else REFUSED
     lines = [json.dumps({**row, "max_tokens": -5} if row["id"] == wrong else row) for row in made]
     (folder / "in.jsonl").write_text("\n".join(lines) + "\n")
     command = [sys.executable, "-m", "tests.bench.bulk_ray_data", "--one", name, "--url", url]
+    command += ["--retries", str(given.retries)]
     python_path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
     environment = {**os.environ, "PYTHONPATH": python_path, "RAY_USAGE_STATS_ENABLED": "0"}
     run = subprocess.Popen(command, cwd=folder, env=environment, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
@@ -138,13 +147,13 @@ def _paceline(url: str, folder: Path) -> None:
     _tell(folder, took_s, len(answers) + len(dead), [row["class"] for row in dead], code)
 
 
-def _ray_data(url: str, folder: Path) -> None:
+def _ray_data(url: str, folder: Path, retries: int) -> None:
     import ray
     from ray.data.llm import HttpRequestProcessorConfig, build_processor
 
     # Each of its actors asks for a CPU, though it only waits.
     ray.init(num_cpus=8, include_dashboard=False, object_store_memory=256 * 1024 * 1024, log_to_driver=False)
-    config = HttpRequestProcessorConfig(url=f"{url}/annotate", concurrency=4)
+    config = HttpRequestProcessorConfig(url=f"{url}/annotate", concurrency=4, max_retries=retries)
     processor = build_processor(
         config,
         preprocess=lambda row: {"id": row["id"], "payload": {"text": row["text"], "max_tokens": row["max_tokens"]}},
