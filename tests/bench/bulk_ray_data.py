@@ -31,7 +31,8 @@ from tests.processes import ROOT, mock
 
 PROFILE = "[generation]\nttft_base_s = 0.03\nitl_base_s = 0.00005\n"
 REFUSALS = '[[faults]]\nkind = "status"\nstatus = 429\nprobability = {}\n'
-REFUSED = 17
+# A row that the mock answers with 400.
+REFUSED, TOO_MANY = 17, 100_000
 
 
 def main() -> int:
@@ -63,7 +64,7 @@ def main() -> int:
 def _measured(name: str, folder: Path, url: str, given: argparse.Namespace, kill: bool) -> dict[str, Any]:
     made = ({"id": n, "text": f"a b c {n}", "max_tokens": 8} for n in range(given.lines))
     wrong = None if kill or given.refuse else REFUSED
-    lines = [json.dumps({**row, "max_tokens": -5} if row["id"] == wrong else row) for row in made]
+    lines = [json.dumps({**row, "max_tokens": TOO_MANY} if row["id"] == wrong else row) for row in made]
     (folder / "in.jsonl").write_text("\n".join(lines) + "\n")
     command = [sys.executable, "-m", "tests.bench.bulk_ray_data", "--one", name, "--url", url]
     command += ["--retries", str(given.retries)]
@@ -144,7 +145,7 @@ def _paceline(url: str, folder: Path) -> None:
     code = subprocess.run(line, check=False).returncode
     took_s = time.perf_counter() - began
     answers, dead = rows(folder / "out.jsonl"), rows(folder / "out.jsonl.dead.jsonl")
-    _tell(folder, took_s, len(answers) + len(dead), [row["class"] for row in dead], code)
+    _tell(folder, took_s, [row["id"] for row in answers], [row["error"] for row in dead], code)
 
 
 def _ray_data(url: str, folder: Path, retries: int) -> None:
@@ -157,17 +158,19 @@ def _ray_data(url: str, folder: Path, retries: int) -> None:
     processor = build_processor(
         config,
         preprocess=lambda row: {"id": row["id"], "payload": {"text": row["text"], "max_tokens": row["max_tokens"]}},
-        postprocess=lambda row: {"answer": json.dumps(row["http_response"])},
+        postprocess=lambda row: {"id": row["id"], "answer": json.dumps(row["http_response"])},
     )
     began = time.perf_counter()
     data = processor(ray.data.read_json(str(folder / "in.jsonl"), lines=True))
-    answers = [row["answer"] for row in data.take_all()]
-    odd = [answer for answer in answers if json.loads(answer).get("error")]
-    _tell(folder, time.perf_counter() - began, len(answers), odd, 0)
+    answers = data.take_all()
+    took_s = time.perf_counter() - began
+    odd = [row["answer"] for row in answers if json.loads(row["answer"]).get("error")]
+    _tell(folder, took_s, [row["id"] for row in answers], odd, 0)
 
 
-def _tell(folder: Path, took_s: float, rows_out: int, refused: list[str], code: int) -> None:
-    found = {"took_s": round(took_s, 1), "rows": rows_out, "rows_per_s": round(rows_out / took_s), "refused": refused}
+def _tell(folder: Path, took_s: float, ids: list[int], refused: list[str], code: int) -> None:
+    found = {"took_s": round(took_s, 1), "answers": len(ids), "per_s": round(len(ids) / took_s)}
+    found |= {"in order": ids == sorted(ids), "refused": refused}
     (folder / "ended.json").write_text(json.dumps(found | {"code": code}))
 
 
