@@ -26,7 +26,7 @@ _ADVICE = {
     "disk": (GO_ON, "finished lines are kept. Once there is room"),
     "strategy": (GO_ON, "finished lines are kept; the lines without a result are sent again"),
     "input": (GO_ON, "finished lines are kept. Once the input is whole, and its first lines are those of this run"),
-    "worker": (GO_ON, "finished lines are kept"),
+    "worker": (GO_ON, "finished lines are kept. Once the cause is mended"),
     "errors": (GO_ON, "finished lines are kept; fix the cause first, or the same lines fail again"),
 }
 """Reason for the stop -> helpful option, and its condition."""

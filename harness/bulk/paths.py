@@ -1,4 +1,4 @@
-"""Checks that all files of a run are different files, even under different names."""
+"""Checks that the files of a run can exist, and that they are different files, even under different names."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SQLITE_SUFFIXES = ("-wal", "-shm", "-journal")
 def check_apart(
     settings: ProcessSettings, layers: Mapping[str, Mapping[str, Any]], others: Sequence[tuple[str, str]] = ()
 ) -> None:
-    """Raise UsageError if two files of the run are one; links and standard streams are followed.
+    """Raise UsageError if a file cannot exist, or if two of them are one; links and standard streams are followed.
 
     `others` are roles and paths of files that the settings do not name.
     """
@@ -50,7 +50,7 @@ def _files(settings: ProcessSettings, layers: Mapping[str, Mapping[str, Any]]) -
         yield "--dead-letter", settings.dead_letter_path
     if settings.output != "-":
         yield "the journal", settings.output + ".journal"
-        yield "the journal that is being rewritten,", settings.output + ".journal.new"
+        yield "the new journal", settings.output + ".journal.new"
     if settings.layers.remember is not None:
         yield "--remember", settings.layers.remember
     for name, values in layers.items():
@@ -61,12 +61,19 @@ def _files(settings: ProcessSettings, layers: Mapping[str, Mapping[str, Any]]) -
 
 
 def _identity(what: str, path: str) -> frozenset[Any]:
-    """Keys that identify a file under all its names; empty for pipes, terminals and devices."""
+    """Keys that identify a file under all its names; empty for pipes, terminals and devices.
+
+    Raises UsageError for a path at which no file can be: too long a name, or a file where a folder should be.
+    """
     try:
         info = _standard(what) if path == "-" else os.stat(path)
-    # It does not exist, or is closed.
-    except (OSError, ValueError):
-        return frozenset() if path == "-" else frozenset({os.path.realpath(path)})
+    except FileNotFoundError:
+        return frozenset({os.path.realpath(path)})
+    except (OSError, ValueError) as error:
+        if path == "-":
+            # It is closed.
+            return frozenset()
+        raise UsageError(f"{what} {path}: {getattr(error, 'strerror', None) or error}") from error
     if not stat.S_ISREG(info.st_mode):
         return frozenset()
     names: set[Any] = {(info.st_dev, info.st_ino)}

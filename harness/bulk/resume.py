@@ -31,7 +31,10 @@ def check(past: Past, ours: dict[str, Any], settings: ProcessSettings, source: I
     """Raise UsageError that names a difference, before any file is changed; reads the input again as far as before."""
     check_dead_letters(past.fingerprint.get(DEAD_LETTERS), past.checkpoint.dead_bytes, settings)
     if not source.same(past.fingerprint["input"]):
-        raise UsageError(f"--resume: {settings.input_name} is not the input that {settings.output} was made from")
+        raise UsageError(
+            f"--resume: {settings.input_name} is not the input that {settings.output} was made from: its bytes differ, "
+            "where lines may only be added at its end; --overwrite starts over"
+        )
     for key, value in ours.items():
         theirs = past.fingerprint.get(key)
         if key not in {"input", DEAD_LETTERS} and value != theirs:

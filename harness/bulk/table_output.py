@@ -98,7 +98,7 @@ class TableOutput:
             raise
 
     def _rows(self) -> Iterator[dict[str, Any]]:
-        for line in lines_of(Path(self.lines)):
+        for line in lines_of(Path(self.lines), own=True):
             if isinstance(line, bytes):
                 yield _flat(_decode(line))
             else:

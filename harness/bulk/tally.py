@@ -17,8 +17,8 @@ from harness.client.types import Outcome, Request, Response, Send
 
 # Number of last lines over which the dead-letter share is computed.
 WINDOW = 1_000
-# Seconds over which the present rate is computed.
-_RATE_S = 20.0
+RATE_S = 20.0
+"""Seconds over which the present rate is computed."""
 
 
 class RowCounts(msgspec.Struct):
@@ -147,7 +147,7 @@ class Speed:
     def add(self, now: float, count: int) -> float:
         """The rate at this instant."""
         self._points.append((now, count))
-        while len(self._points) > 2 and now - self._points[0][0] > _RATE_S:
+        while len(self._points) > 2 and now - self._points[0][0] > RATE_S:
             self._points.popleft()
         (then, before), (_, after) = self._points[0], self._points[-1]
         return (after - before) / (now - then) if now > then else 0.0

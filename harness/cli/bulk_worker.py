@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 from contextlib import suppress
 
 import msgspec
 
 from harness.bulk.fleet.message_frames import framed, read_frame
 from harness.bulk.fleet.messages import Beat, Reply, WorkerOrder, packed
+from harness.bulk.fleet.parts import located
 from harness.bulk.fleet.range_worker import Worker
 from harness.bulk.sinks import write_all
+from harness.client.errors import UsageError
 
 _order, _reply = msgspec.msgpack.Decoder(WorkerOrder), msgspec.msgpack.Decoder(Reply)
 _LIMIT = 64 * 1024 * 1024
@@ -24,7 +27,13 @@ async def _run(incoming: int, outgoing: int) -> None:
     first = await read_frame(stream)
     if first is None:
         return
-    worker = Worker(_order.decode(first))
+    order = _order.decode(first)
+    try:
+        worker = Worker(order)
+    except UsageError as error:
+        text = located(error, order.worker, socket.gethostname())
+        write_all(outgoing, framed(packed(Beat(order.worker, error=text, leaves=True))), "the coordinator")
+        return
     try:
         while (frame := await read_frame(stream)) is not None:
             # The coordinator may die while this worker waits for news.

@@ -98,7 +98,11 @@ def command(inputs: tuple[str, ...], **options: Any) -> int:
 
     settings = _settings(options | {"inputs": inputs})
     fleet = filled(FleetSettings, options)
-    if fleet.workers is not None and in_folder(settings.output):
+    if in_folder(settings.output):
+        if fleet.workers is None:
+            raise UsageError(
+                f"--output {settings.output}: is a folder, which --workers N fills with parts; name a file"
+            )
         # A folder is for parts.
         settings = dataclasses.replace(settings, output=list_in(settings.output))
         fleet = dataclasses.replace(fleet, keep_parts=True)

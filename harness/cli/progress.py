@@ -10,6 +10,9 @@ from typing import Any, Self
 
 from harness.base import units
 
+# Columns of a terminal that has room for a long bar.
+_WIDE = 120
+
 
 def numbered(name: str, quiet: bool) -> Callable[[str], None]:
     """Shows the steps of a command on stderr, a numbered line each."""
@@ -140,18 +143,31 @@ def _facts(done: float, failed: float, in_flight: float, t_s: float, limit: floa
 
 
 def bar() -> Any:
-    """The progress bar of a terminal: description, progress, `facts`, time left."""
+    """The progress bar of a terminal: description, progress, time left, `facts`. In a narrow one texts are cut."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as Bar
+    from rich.table import Column
 
+    class Cut(TextColumn):
+        """A text that gives way to numbers."""
+
+        def __init__(self, text: str) -> None:
+            super().__init__(text, table_column=Column())
+
+        def render(self, task: Any) -> Any:
+            text = super().render(task)
+            text.no_wrap, text.overflow = True, "ellipsis"
+            return text
+
+    console = Console(stderr=True)
     return Bar(
         SpinnerColumn(),
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=24),
+        Cut("{task.description}"),
+        BarColumn(bar_width=24 if console.width >= _WIDE else 8),
         MofNCompleteColumn(),
-        TextColumn("{task.fields[facts]}"),
         TimeRemainingColumn(compact=True),
-        console=Console(stderr=True),
+        Cut("{task.fields[facts]}"),
+        console=console,
         transient=True,
     )

@@ -2,7 +2,8 @@
 
 Rules of this file
   1. Compression is detected by the first bytes and never by the file name, because a pipe has no name.
-  2. Memory is bounded: of a line longer than `LINE_MAX` only the beginning and the position are kept.
+  2. Memory is bounded: of a line longer than `LINE_MAX` only the beginning and the position are kept. A line that this
+     program has written around a row may be longer, by as much as JSON can lengthen a row.
   3. A UTF-8 byte order mark at the beginning is removed; UTF-16 and UTF-32 are refused by name.
 """
 
@@ -20,6 +21,10 @@ from harness.client.errors import UsageError
 
 # Bytes. A longer line counts as malformed, so that it cannot fill the memory.
 LINE_MAX = 8 * 1024 * 1024
+# Bytes of a line that holds a row and more: JSON writes a control character in six bytes.
+OWN_LINE_MAX = 8 * LINE_MAX
+# The beginning of a dead letter, which may be read as input.
+_LETTER = b'{"dead_letter":'
 # Bytes that are kept of a longer line.
 HEAD_BYTES = 4096
 BOM = b"\xef\xbb\xbf"
@@ -161,10 +166,13 @@ class Unpack:
 
 
 class Lines:
-    """Splits bytes at LF. Lines come without their line break."""
+    """Splits bytes at LF. Lines come without their line break. `own`: all lines were written by this program."""
 
-    def __init__(self, at: int = 0) -> None:
+    def __init__(self, at: int = 0, own: bool = False) -> None:
+        self._own = own
         self._tail: list[bytes] = []
+        # The current line is too long to be kept.
+        self._skipping = False
         # Start of the current line, and its bytes so far.
         self._begin = at
         self._size = 0
@@ -196,16 +204,32 @@ class Lines:
         """The current line with its last bytes; the next one begins."""
         size, begin = self._size + len(end), self._begin
         line = b"".join([*self._tail, end]) if self._tail else end
-        self._tail, self._size, self._begin = [], 0, begin + size + 1
-        return line if size <= LINE_MAX else LongLine(line[:HEAD_BYTES], begin, begin + size)
+        self._tail, self._size, self._begin, self._skipping = [], 0, begin + size + 1, False
+        if size <= LINE_MAX or size <= self._most(line):
+            return line
+        return LongLine(line[:HEAD_BYTES], begin, begin + size)
+
+    def _most(self, begin: bytes) -> int:
+        """The most bytes of a line with this beginning."""
+        return OWN_LINE_MAX if self._own or begin.startswith(_LETTER) else LINE_MAX
+
+    def _beginning(self) -> bytes:
+        """The first bytes of the current line, which may have come in several pieces."""
+        begin = b""
+        for piece in self._tail:
+            begin += piece[: len(_LETTER)]
+            if len(begin) >= len(_LETTER):
+                break
+        return begin
 
     def _keep(self, rest: bytes) -> None:
-        skipping = self._size > LINE_MAX
+        if not rest:
+            return
         self._size += len(rest)
-        if rest and not skipping:
+        if not self._skipping:
             self._tail.append(rest)
-            if self._size > LINE_MAX:
-                self._tail = [b"".join(self._tail)[:HEAD_BYTES]]
+            if self._size > LINE_MAX and self._size > self._most(self._beginning()):
+                self._tail, self._skipping = [b"".join(self._tail)[:HEAD_BYTES]], True
 
 
 class Splitter(Protocol):
@@ -224,9 +248,12 @@ class Splitter(Protocol):
         ...
 
 
-def lines_of(path: Path, encoding: str | None = None) -> Iterator[bytes | LongLine]:
-    """The lines of a file without line breaks. Raises UsageError if it cannot be read or decompressed."""
-    return split(pieces_of(path, encoding), Lines())
+def lines_of(path: Path, encoding: str | None = None, own: bool = False) -> Iterator[bytes | LongLine]:
+    """The lines of a file without line breaks. Raises UsageError if it cannot be read or decompressed.
+
+    `own`: this program has written the file.
+    """
+    return split(pieces_of(path, encoding), Lines(own=own))
 
 
 def split(pieces: Iterable[bytes], splitter: Splitter) -> Iterator[bytes | LongLine]:

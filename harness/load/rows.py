@@ -175,7 +175,8 @@ class RowReader:
 
     def splitter(self, at: int = 0) -> Lines | Records:
         """Cuts bytes into raw rows."""
-        return Records(at) if self.has_header else Lines(at)
+        # Lines of several files are made by `pieces`, which bounds their rows.
+        return Records(at) if self.has_header else Lines(at, own=bool(self.files))
 
     def row(self, raw: bytes) -> dict[str, Any]:
         """A raw row as an object; raises ItemError or `msgspec.MsgspecError`."""

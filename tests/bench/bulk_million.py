@@ -1,9 +1,9 @@
 """A million lines with four local workers: `python -m tests.bench.bulk_million [--http]`.
 
 The strategy `Instant` answers without a call, so the figure is that of everything else: cutting, journals, joining.
-With `--http` the lines go to a mock that answers at once, the profile `null`, with 64 calls in flight.
-Prints the resident memory of the coordinator when 10,000 lines were joined and the most from then on, and checks every
-line of the output.
+With `--http` the lines go to a mock that answers at once, the profile `null`, with 64 calls in flight; with
+`--workers 0` one process does it alone. Prints the resident memory of the coordinator, or of that process, when 10,000
+lines were in the output and the most from then on, and checks every line of the output.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def main() -> int:
 
 def _run(folder: Path, url: str, workers: int, strategy: str) -> dict[str, float]:
     arguments = ["in.jsonl", "--output", "out.jsonl", "--task", "annotate", "--target", url, "--quiet"]
-    arguments += ["-s", strategy, "--workers", str(workers)]
+    arguments += ["-s", strategy, *(["--workers", str(workers)] if workers else [])]
     line = [sys.executable, "-m", "harness", "process", *arguments]
     started = time.perf_counter()
     run = subprocess.Popen(line, cwd=folder, env={"PATH": "", "PYTHONPATH": str(ROOT)})

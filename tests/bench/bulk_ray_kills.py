@@ -83,7 +83,18 @@ def _judged(folder: Path, calls: int, made: dict[str, int], lines: int) -> int:
     numbers = [row["line"] for row in rows(folder / "out.jsonl")]
     lost, doubled = len(set(range(1, lines + 1)) - set(numbers)), len(numbers) - len(set(numbers))
     bound = CONCURRENCY * sum(made.values())
-    print(json.dumps({**made, "lost": lost, "doubled": doubled, "sent again": calls - lines, "bound": bound}))
+    print(
+        json.dumps(
+            {
+                **made,
+                "lost": lost,
+                "doubled": doubled,
+                "in order": numbers == sorted(numbers),
+                "sent again": calls - lines,
+                "bound": bound,
+            }
+        )
+    )
     return int(bool(lost or doubled or numbers != sorted(numbers) or calls - lines > bound))
 
 

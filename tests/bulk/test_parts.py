@@ -90,6 +90,31 @@ def test_ranges_of_long_lines_hold_their_bytes(sizes: list[int], step: int, ende
     assert [len(line.head) for line in found if isinstance(line, LongLine)] == [5] * sum(size > 20 for size in sizes)
 
 
+@pytest.mark.parametrize("step", [3, 64, 10_000])
+def test_a_dead_letter_may_be_longer_than_the_row_in_it(step: int) -> None:
+    """Whatever the chunks. Of other lines, and of one that no row explains, the beginning and the position are kept."""
+    letter, other = b'{"dead_letter":1,' + b"x" * 200, b'{"dead":' + b"y" * 200
+    data = b"\n".join([b"a", letter, other, letter * 20, b"b"])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("harness.load.lines.LINE_MAX", 100)
+        patch.setattr("harness.load.lines.OWN_LINE_MAX", 800)
+        patch.setattr("harness.load.lines.HEAD_BYTES", 5)
+        splitter = Lines()
+        found = [line for at in range(0, len(data), step) for line in splitter.feed(data[at : at + step])]
+        found += splitter.close()
+        own = Lines(own=True)
+        assert [*own.feed(data), *own.close()][1:3] == [letter, other]
+    at = len(letter) + 3
+    end = at + len(other) + 1
+    assert found == [
+        b"a",
+        letter,
+        LongLine(other[:5], at, at + len(other)),
+        LongLine(letter[:5], end, end + 20 * len(letter)),
+        b"b",
+    ]
+
+
 def test_the_dead_letter_of_a_long_line_leads_to_it() -> None:
     """Its beginning, and its bytes in the input; sent again it stays a dead letter."""
     rows = Rows(["annotate"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import gzip
 import json
 from collections.abc import Callable
@@ -276,6 +277,9 @@ def test_settings_are_checked() -> None:
         ({"resume": True, "overwrite": True}, "only one of them"),
         ({"output": "a"}, "INPUT a and --output a are the same file"),
         ({"output": "-"}, "needs --dead-letter"),
+        ({"output": f"{__file__}/out"}, "--output .*/out: Not a directory"),
+        ({"output": "x" * 300}, "--output x*: File name too long"),
+        ({"output": "x" * 244}, "the new journal x*.journal.new: File name too long"),
         ({"strategy": "batches:size=50", "window": 30}, "--window 30 must be at least"),
     ]:
         with pytest.raises(UsageError, match=words):
@@ -347,6 +351,30 @@ def test_dead_letters_that_do_not_hold_their_rows_say_so(tmp_path: Path, kind: s
     (again,) = rows(tmp_path / "bad.jsonl")
     assert (again["line"], again["class"], again["dead_letter"]) == (7, kind, 2)
     assert again["error"].endswith(("cannot be sent from there", "give the repaired file as INPUT"))
+
+
+@pytest.mark.parametrize("files", [1, 2])
+def test_a_row_of_the_greatest_length_can_be_sent_again_from_its_dead_letter(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, files: int
+) -> None:
+    """The letter around it is longer than a line of other people may be. A malformed line even doubles in it."""
+    monkeypatch.setattr("harness.load.lines.LINE_MAX", 300)
+    row = json.dumps({"text": ""})
+    longest = json.dumps({"text": "x" * (300 - len(row))})
+    malformed = '"' * 290
+    (tmp_path / "in.jsonl").write_text(f"{longest}\n{malformed}\n" + "y" * 301 + "\n")
+    more = [str(write_input(tmp_path / "more.jsonl", 1))] * (files - 1)
+    refuse = Server(lambda index, call: Outcome.client_error if index == 1 else Outcome.ok)
+    first = settings(tmp_path, errors_max=0.9, more_inputs=more)
+    assert go(first, refuse).counts["dead"] == {"client_error": 1, "bad_line": 1, "long_line": 1}
+    letters = (tmp_path / "bad.jsonl").read_bytes().splitlines()
+    assert min(map(len, letters[:2])) > 300
+    again = settings(tmp_path, input=str(tmp_path / "bad.jsonl"), output=str(tmp_path / "again.jsonl"), errors_max=0.9)
+    summary = go(dataclasses.replace(again, dead_letter=str(tmp_path / "bad again.jsonl")))
+    assert summary.counts["ok"] == 1
+    assert summary.counts["dead"] == {"bad_line": 1, "long_line": 1}
+    assert [row["dead_letter"] for row in rows(tmp_path / "bad again.jsonl")] == [2, 2]
+    assert rows(tmp_path / "bad again.jsonl")[0]["raw"] == malformed
 
 
 def test_a_stop_that_finds_every_line_answered_is_no_stop(tmp_path: Path) -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from harness.bulk.ending import summary
 from harness.bulk.tally import RowCounts
 from harness.cli.process_show import Show, again
+from harness.cli.progress import bar
 from tests.bulk.helpers import settings
 
 
@@ -54,3 +57,18 @@ def test_what_is_not_in_a_dead_letter_is_not_promised_to_be_sent_again() -> None
     assert said.startswith("lines that are too long are not in it")
     assert said.endswith("; as INPUT the others are sent again")
     assert again({"broken_file": 1}) == "files that break off are not in it: give the repaired files as INPUT"
+
+
+@pytest.mark.parametrize("columns", [72, 80, 200])
+def test_numbers_stand_in_a_narrow_terminal(monkeypatch: pytest.MonkeyPatch, columns: int) -> None:
+    """The texts beside them are cut: a terminal of 80 columns showed neither how far it was nor the bar."""
+    monkeypatch.setenv("COLUMNS", str(columns))
+    shown = bar()
+    facts = "1,234/s  64 in flight  12 dead  16 workers  retries 4 % of calls, 10 % of time"
+    shown.add_task("many/files/of/a/folder/0.jsonl and 2 more", total=1_200_000, completed=120_000, facts=facts)
+    page = io.StringIO()
+    Console(width=columns, file=page).print(shown.get_renderable())
+    written = page.getvalue()
+    assert "120000/1200000" in written
+    assert "1,234/s" in written
+    assert len(written.strip().splitlines()) == 1

@@ -16,6 +16,8 @@ from harness.client.errors import UsageError
 
 # A worker that is silent for so many times the life of a lease is ended.
 _SILENT_TTLS = 2
+# Before its first message it holds nothing, and a busy cluster starts processes slowly.
+_STARTING_TTLS = 12
 _AGAIN_MIN_S, _AGAIN_MAX_S = 0.2, 10.0
 # Losses in a row of one worker, without a beat in between, that end the run.
 _STARTS_MAX = 3
@@ -58,7 +60,7 @@ async def _life(
             if not is_needed:
                 return
             contact = await engine.start(order)
-            beat = await _next_beat(contact, Reply(), silent_s)
+            beat = await _next_beat(contact, Reply(), _STARTING_TTLS * order.ttl_s)
         while True:
             reply = coordinator.beat(beat)
             yield beat

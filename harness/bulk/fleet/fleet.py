@@ -13,6 +13,7 @@ import os
 import msgspec
 
 from harness.base.clock import clock
+from harness.bulk import journal as single
 from harness.bulk.ending import EarlyEnd, Summary, layer_figures, summary
 from harness.bulk.fleet import lease_journal as journals
 from harness.bulk.fleet.attending import attend
@@ -24,10 +25,11 @@ from harness.bulk.fleet.fleet_settings import FleetSettings
 from harness.bulk.fleet.fleet_status import begun_counts
 from harness.bulk.fleet.governor import Governor, limit_of
 from harness.bulk.fleet.joining import Joiner, total
-from harness.bulk.fleet.lease_journal import History
+from harness.bulk.fleet.lease_journal import CoordinatorJournal, History
 from harness.bulk.fleet.mending import mend
 from harness.bulk.fleet.messages import WorkerOrder, unexpected
 from harness.bulk.fleet.opening import Opening
+from harness.bulk.fleet.parts import Parts, make_folder_of
 from harness.bulk.fleet.range_coordinator import RangeCoordinator
 from harness.bulk.fleet.starts import Starts
 from harness.bulk.leases import Leases
@@ -103,13 +105,9 @@ class Fleet:
         joiner = Joiner(self.settings.output, self.settings.dead_letter_path, opening.parts, self._fleet.keep_parts)
         if self._engine.workers_end_with_us and self.settings.target is not None:
             await asyncio.to_thread(opening.check_server, self.settings.target)
-        await self._engine.open(self._workers)
+        await self._open_engine()
         try:
-            await asyncio.to_thread(joiner.claim, history.joined)
-            opening.check_unchanged()
-            for text in await asyncio.to_thread(mend, history, opening.parts):
-                self._note(text)
-            journal = opening.begin(history)
+            journal = await self._begun(opening, history, joiner)
             try:
                 joiner.cut()
                 leases = self._restored(history)
@@ -136,6 +134,25 @@ class Fleet:
             joiner.close()
             await self._engine.close()
             opening.source.close()
+
+    async def _open_engine(self) -> None:
+        if self._fleet.keep_parts:
+            make_folder_of(self.settings.output)
+        if self._engine.opening:
+            self._note(self._engine.opening)
+        await self._engine.open(self._workers)
+
+    async def _begun(self, opening: Opening, history: History, joiner: Joiner) -> CoordinatorJournal:
+        """Take the files, and begin the journal. A mistake leaves no file that was not there."""
+        await asyncio.to_thread(joiner.claim, history.joined)
+        try:
+            opening.check_unchanged()
+            for text in await asyncio.to_thread(mend, history, opening.parts):
+                self._note(text)
+            return opening.begin(history)
+        except UsageError:
+            joiner.undo()
+            raise
 
     def _check_memory(self, limit: Limit | None) -> None:
         """Raise UsageError if there is nothing to remember: no limit that learns is common to all workers."""
@@ -172,7 +189,7 @@ class Fleet:
 
     async def _session(self, opening: Opening, history: History, coordinator: RangeCoordinator) -> Summary:
         self._began = clock()()
-        coordinator.begun = await asyncio.to_thread(begun_counts, history, opening.parts)
+        coordinator.count_saved(await asyncio.to_thread(begun_counts, history, opening.parts))
         before = self._before = total(coordinator.counts)
         starts = Starts(coordinator, self._engine.starts_at_once)
         coordinator.members.expected = min(self._workers, self._engine.starts_at_once)
@@ -204,9 +221,22 @@ class Fleet:
         await coordinator.join_rest()
         if self._end:
             history = await asyncio.to_thread(journals.read, opening.parts.journal)
-            coordinator.count_saved(await asyncio.to_thread(begun_counts, history, opening.parts))
+            begun = await asyncio.to_thread(begun_counts, history, opening.parts)
+            coordinator.count_saved(begun)
+            await asyncio.to_thread(self._show_broken, history, opening.parts, coordinator.joiner, begun)
         await reporter.write_end()
         return self._finished(opening, coordinator)
+
+    def _show_broken(self, history: History, parts: Parts, joiner: Joiner, begun: dict[int, RowCounts]) -> None:
+        """The answers of an input that breaks off are in the output: it may never be whole."""
+        number = history.joined.number
+        if self._end.reason is None or self._end.reason[0] != "input" or number not in begun or self._fleet.keep_parts:
+            return
+        epoch = parts.newest_epoch(number, history.epochs[number].epoch)
+        past = single.read(parts.journal_of(number, epoch))
+        # Else its worker was killed, and the part lacks lines.
+        if not past.records:
+            joiner.show(number, epoch, past.checkpoint, begun[number])
 
     def _order(self, opening: Opening, history: History, governor: Governor) -> WorkerOrder:
         rate, tokens = opening.rates
@@ -251,7 +281,7 @@ class Fleet:
                 opening.parts.remove_all()
             raise UsageError(self._end.reason[1])
         # A list of parts is no file of answers.
-        joined = None if self._fleet.keep_parts else coordinator.joiner.state.counts
+        joined = None if self._fleet.keep_parts else coordinator.joiner.counts
         return self._summary(counts, coordinator.layers, joined, empty=opening.source.empty)
 
     def _counts(self, coordinator: RangeCoordinator) -> RowCounts:

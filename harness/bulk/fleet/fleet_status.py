@@ -97,20 +97,31 @@ def status_of(output: str, now: float | None = None) -> RunStatus:
     if not _has_begun(output) and _has_begun(lines_of_table):
         return msgspec.structs.replace(status_of(lines_of_table, now), output=output)
     parts, lone = Parts(output), Path(output + ".journal")
-    if parts.journal.exists():
+    if _is_there(parts.journal):
         try:
             return _of_workers(output, parts, time.time() if now is None else now)
         # It has ended in this moment.
         except (UsageError, OSError):
             if parts.journal.exists():
                 raise
-    if lone.exists():
+    if _is_there(lone):
         return _of_one_process(output, lone)
     raise UsageError(f"{output}: no run has begun this output: there is neither {parts.folder} nor {lone}")
 
 
 def _has_begun(output: str) -> bool:
-    return Parts(output).journal.exists() or Path(output + ".journal").exists()
+    return _is_there(Parts(output).journal) or _is_there(Path(output + ".journal"))
+
+
+def _is_there(path: Path) -> bool:
+    """Raises UsageError if that cannot be known, such as in a folder of another user."""
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as error:
+        raise UsageError(f"{path}: {error.strerror or error}") from error
+    return True
 
 
 def _of_workers(output: str, parts: Parts, now: float) -> RunStatus:
@@ -194,7 +205,8 @@ def _of_one_process(output: str, lone: Path) -> RunStatus:
     counts = resume.counts_of(past)
     done = counts.settled + counts.passed_over
     size, read = past.fingerprint["input"].get("bytes"), past.read
-    lines = read.line - 1 if past.checkpoint.complete else None
+    # Lines of several files have no offset.
+    lines = max(read.line, past.checkpoint.read.line) - 1 if past.checkpoint.complete else None
     if lines is None and size and read.offset:
         lines = round((read.line - 1) * max(1.0, size / read.offset))
     silent_s = max(0.0, time.time() - lone.stat().st_mtime)

@@ -18,7 +18,7 @@ import msgspec
 from harness.bulk.fleet.lease_journal import Joined
 from harness.bulk.fleet.messages import Report
 from harness.bulk.fleet.parts import Parts
-from harness.bulk.journal import Mark
+from harness.bulk.journal import Checkpoint, Mark
 from harness.bulk.leases.range import Range
 from harness.bulk.sinks import Sink
 from harness.bulk.tally import RowCounts
@@ -40,6 +40,8 @@ class Joiner:
         self._keep_parts = keep_parts
         # What the journal says of them.
         self.state = Joined()
+        # Counts of an unfinished part that was appended.
+        self._shown = RowCounts()
 
     def claim(self, state: Joined) -> None:
         """Open the files, and change nothing. Raises UsageError for changed bytes, or if another process has them."""
@@ -98,6 +100,25 @@ class Joiner:
         if left or found != crc:
             text = "differs from what its worker wrote; check the disk and the file system of the parts"
             raise DamagedPartError(f"{path}: {text}. --resume sends its lines again")
+
+    def show(self, number: int, epoch: int, last: Checkpoint, counts: RowCounts) -> None:
+        """Append the part of a range that cannot be finished, such as of a file that breaks off.
+
+        The journal says nothing of it: a later session cuts it off, and continues from the part.
+        """
+        try:
+            self._copy(self.output, self._parts.output(number, epoch), last.output_bytes, last.output_crc)
+            self._copy(self.dead_letter, self._parts.dead(number, epoch), last.dead_bytes, last.dead_crc)
+        except (OSError, UsageError):
+            with contextlib.suppress(UsageError):
+                self.cut()
+        else:
+            self._shown = counts
+
+    @property
+    def counts(self) -> RowCounts:
+        """Counts of the lines in the files."""
+        return total([self.state.counts, self._shown])
 
     def undo(self) -> None:
         """Close the files; those that this session has made are removed."""

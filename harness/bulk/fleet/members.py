@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from harness.bulk.fleet.messages import Beat, Progress
-from harness.bulk.tally import RowCounts, Speed
+from harness.bulk.tally import RATE_S, RowCounts, Speed
 
-# A worker at less than this share of the median speed is a straggler.
-_SLOW = 0.5
-_NOTICEABLE_S = 5.0
+# A worker at less than this share of the median speed is a straggler, if chance does not explain that.
+_SLOW, _SIGMAS = 0.5, 3.0
+# Seconds of silence, and of slow work, that are noticeable.
+_SILENT_S, _NOTICEABLE_S = 5.0, 10.0
 
 
 @dataclass
@@ -28,12 +30,18 @@ class Member:
     in_flight: int = 0
     waits_s: float = 0.0
     progress: list[Progress] = field(default_factory=list)
+    # Range -> lines of it that others had done before.
+    found_done: dict[int, int] = field(default_factory=dict)
     # Lines done in ranges before the present ones.
     before: int = 0
     # Those and the lines done in the present ones.
     done: int = 0
     speed: Speed = field(default_factory=Speed)
     rate_per_s: float = 0.0
+
+    def own_lines(self, number: int, counts: RowCounts) -> int:
+        """Lines of a range that this worker has done itself."""
+        return max(0, counts.settled - self.found_done.get(number, 0))
 
 
 class Members:
@@ -52,9 +60,16 @@ class Members:
             member = self.all[beat.worker] = Member(beat.worker, since=now)
         member.host, member.pid, member.in_flight, member.heard_at = beat.host, beat.pid, beat.in_flight, now
         member.progress, member.waits_s = beat.progress, beat.waits_s
-        member.before += sum(report.counts.settled for report in beat.reports)
-        member.done = member.before + sum(each.counts.settled for each in beat.progress)
+        ended = [(report.finished.number, report.counts) for report in beat.reports]
+        for number, counts in [*ended, *((each.number, each.counts) for each in beat.stopped)]:
+            member.before += member.own_lines(number, counts)
+            member.found_done.pop(number, None)
+        member.done = member.before + sum(member.own_lines(each.number, each.counts) for each in beat.progress)
         member.rate_per_s = member.speed.add(now, member.done)
+
+    def granted(self, worker: str, number: int, done: int) -> None:
+        """A worker gets a range in which so many lines are done."""
+        self.all[worker].found_done[number] = done
 
     def left(self, worker: str) -> None:
         """A worker is gone."""
@@ -70,13 +85,17 @@ class Members:
         """Ranges to cut before they are asked for."""
         return 2 * max(self.expected, len(self.all))
 
-    def counts(self, is_settled: Callable[[int], bool]) -> list[RowCounts]:
-        """Counts of the ranges in work. A silent worker may still name one that is at another worker, or settled."""
-        newest: dict[int, Progress] = {}
+    def newest(self, left: Mapping[int, Progress]) -> dict[int, Progress]:
+        """The latest state of each range in work, or of those that nobody works on, as they were `left`.
+
+        A silent worker may still name one that is at another worker, and a worker that begins has not read yet how far
+        the one before it came.
+        """
+        found = dict(left)
         for each in (each for member in self.all.values() for each in member.progress):
-            if each.number not in newest or each.epoch > newest[each.number].epoch:
-                newest[each.number] = each
-        return [each.counts for number, each in newest.items() if not is_settled(number)]
+            if each.counts.sessions and (each.number not in found or each.epoch > found[each.number].epoch):
+                found[each.number] = each
+        return found
 
     @property
     def waits_s(self) -> float:
@@ -105,6 +124,12 @@ class Members:
 
 def _lags(member: Member, usual: float, now: float) -> bool:
     """Whether a worker is much slower than the others, or silent. One that waits for the server is neither."""
-    if not member.progress or now - member.since < _NOTICEABLE_S:
+    if not member.progress:
         return False
-    return now - member.heard_at > _NOTICEABLE_S or (not member.waits_s and member.rate_per_s < _SLOW * usual)
+    worked_s = min(now - member.since, RATE_S)
+    if now - member.heard_at > _SILENT_S:
+        return True
+    if member.waits_s or worked_s < _NOTICEABLE_S:
+        return False
+    expected, done = usual * worked_s, member.rate_per_s * worked_s
+    return done < _SLOW * expected and expected - done > _SIGMAS * math.sqrt(expected)

@@ -44,7 +44,8 @@ class Opening:
         strategy, own_layers = stack.split(settings.strategy)
         self.layers = settings.layers.around(stack.parse(own_layers))
         self.strategy = strategy
-        paths.check_apart(settings, self.layers.named, [] if table is None else [("the table", table)])
+        others = [("the journal", str(self.parts.journal))]
+        paths.check_apart(settings, self.layers.named, [*others, *([] if table is None else [("the table", table)])])
         columns = columns_of(settings.columns)
         self.reader = RowReader(settings.input, columns, settings.reading, settings.more_inputs)
         self.source = InputSource(settings.input_name, self.reader)

@@ -19,6 +19,7 @@ from harness.client.errors import UsageError
 
 SUFFIX = ".parts"
 RUN_FILE, JOURNAL_FILE, STATUS_FILE = "run", "journal", "status.json"
+LIST_FILE = "answers.jsonl"
 _PACKED = (".gz", ".zst")
 
 
@@ -28,9 +29,18 @@ def in_folder(output: str) -> bool:
 
 
 def list_in(output: str) -> str:
-    """The list of the parts in a folder, which is made."""
-    os.makedirs(output, exist_ok=True)
-    return os.path.join(output, "answers.jsonl")
+    """The list of the parts in a folder."""
+    return os.path.join(output, LIST_FILE)
+
+
+def make_folder_of(output: str) -> None:
+    """Make the folder of a list of parts, if it is not there. Raises UsageError if that cannot be."""
+    folder, name = os.path.split(output)
+    if folder and name == LIST_FILE:
+        try:
+            os.makedirs(folder, exist_ok=True)
+        except OSError as error:
+            raise UsageError(f"--output {folder}: {error.strerror or error}") from error
 
 
 class Parts:
@@ -116,12 +126,21 @@ class Parts:
 def seen_by(worker: str, host: str) -> str:
     """The end of a message: a worker that sees other files than the coordinator."""
     needed = "all workers need the input and the output on one file system that they share"
-    return f"seen by worker {worker} on {host}; {needed}"
+    return f"seen by {_at(worker, host)}; {needed}"
+
+
+def located(error: UsageError, worker: str, host: str) -> str:
+    """The text of a mistake that the coordinator did not find, with the worker that found it."""
+    return str(error) if _at(worker, host) in str(error) else f"{error} (found by {_at(worker, host)})"
+
+
+def _at(worker: str, host: str) -> str:
+    return f"worker {worker} on {host}"
 
 
 def check_none(output: str) -> None:
     """Raise UsageError if a run with workers has begun this output."""
-    if (Path(output + SUFFIX) / JOURNAL_FILE).exists():
+    if os.path.exists(Parts(output).journal):
         raise UsageError(
             f"{output}{SUFFIX}: a run with --workers has begun this output; give --workers N (and --resume or "
             "--overwrite)"

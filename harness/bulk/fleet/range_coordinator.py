@@ -16,11 +16,12 @@ from harness.base.clock import clock
 from harness.bulk.ending import EarlyEnd
 from harness.bulk.fleet import lease_journal as journals
 from harness.bulk.fleet.cutter import Cuts
+from harness.bulk.fleet.deadly_ranges import DEATHS_MAX, DeadlyRanges
 from harness.bulk.fleet.governor import Governor
 from harness.bulk.fleet.joining import DamagedPartError, Joiner
 from harness.bulk.fleet.lease_journal import CoordinatorJournal, Granted, History
 from harness.bulk.fleet.members import Members
-from harness.bulk.fleet.messages import Beat, Reply, Report, Stopped, unexpected
+from harness.bulk.fleet.messages import Beat, Progress, Reply, Report, Stopped, unexpected
 from harness.bulk.fleet.parts import Parts
 from harness.bulk.leases import Lease, Leases
 from harness.bulk.leases.range import Range
@@ -28,8 +29,6 @@ from harness.bulk.tally import RowCounts
 from harness.client.errors import UsageError
 from harness.client.figures import LayerCounts, summed
 
-# A range whose workers die so often, without one more line that is done, ends the run.
-_DEATHS_MAX = 5
 # Parts that are joined at once.
 _BATCH = 16
 
@@ -63,11 +62,11 @@ class RangeCoordinator:
         self._cutter = cutter
         self._note = note
         self._reports: dict[int, Report] = dict(history.reports)
-        # What parts hold of ranges that were stopped.
-        self.begun: dict[int, RowCounts] = {}
+        # The state of ranges that were begun and left.
+        self._left: dict[int, Progress] = {}
         # Figures of layers of all workers, of ranges that have ended.
         self.layers: list[LayerCounts] = []
-        self._deaths: dict[int, tuple[int, int]] = {}
+        self._deadly = DeadlyRanges()
         self._now = clock()
         self._wake = asyncio.Event()
         self._joining: asyncio.Task[None] | None = None
@@ -117,6 +116,7 @@ class RangeCoordinator:
                 if number not in self._reports:
                     self._journal.append(journals.DONE, report)
                     self._reports[number] = report
+                    self._left.pop(number, None)
                     self._wake.set()
             else:
                 dropped.append((number, report.finished.epoch))
@@ -128,7 +128,7 @@ class RangeCoordinator:
         end_lease = self.leases.set_aside if stopped.why == "input" else self.leases.give_back
         if not end_lease(worker, stopped.number, stopped.epoch):
             return
-        self.begun[stopped.number] = stopped.counts
+        self._leave(Progress(stopped.number, stopped.epoch, 0, stopped.counts))
         if stopped.why == "input":
             # The others go on; the run ends without this range.
             self.end.because("input", stopped.text)
@@ -140,24 +140,28 @@ class RangeCoordinator:
         self._wake.set()
         if lease is None:
             return []
-        self.begun.pop(lease.range.number, None)
-        self._journal.append(journals.LEASE, Granted(lease.range.number, lease.epoch, worker))
+        number = lease.range.number
+        before = self.members.newest(self._left).get(number)
+        self.members.granted(worker, number, 0 if before is None else before.counts.settled)
+        self._journal.append(journals.LEASE, Granted(number, lease.epoch, worker))
         return [lease]
+
+    def _leave(self, last: Progress) -> None:
+        """Nobody works on a range any more; a worker that had not begun it knows nothing of it."""
+        if last.counts.sessions:
+            self._left[last.number] = last
 
     def lost(self, worker: str, why: str) -> None:
         """A worker is known to be dead: others take its ranges."""
-        counts = {each.number: each.counts for each in self.members.progress_of(worker)}
-        settled = {number: each.settled for number, each in counts.items()}
+        progress = {each.number: each for each in self.members.progress_of(worker)}
         for lease in self.leases.lost(worker):
-            number = lease.range.number
-            if number in counts:
-                self.begun[number] = counts[number]
-            deaths, done = self._deaths.get(number, (0, -1))
-            now_done = settled.get(number, 0)
-            self._deaths[number] = (deaths + 1 if now_done <= done else 1, max(now_done, done))
-            if self._deaths[number][0] >= _DEATHS_MAX:
-                where = lease.range.described
-                self.fail("worker", f"{where} ended {_DEATHS_MAX} workers without one more line done: {why}")
+            number, done = lease.range.number, 0
+            if number in progress:
+                self._leave(progress[number])
+                done = progress[number].counts.settled
+            if self._deadly.add(number, done):
+                text = f"{lease.range.described} ended {DEATHS_MAX} workers without one more line done: {why}"
+                self.fail("worker", text)
         self.members.left(worker)
         self.governor.leave(worker)
 
@@ -295,15 +299,20 @@ class RangeCoordinator:
 
     @property
     def counts(self) -> list[RowCounts]:
-        """Counts of done rows: joined, in finished parts, in parts that were stopped, and in those in work."""
+        """Counts of done rows: joined, in finished parts, and in those that were begun."""
         finished = [report.counts for report in self._reports.values()]
-        in_work = self.members.counts(lambda number: number in self._reports or number < self.leases.joined)
-        return [self.joiner.state.counts, *finished, *self.begun.values(), *in_work]
+        open_ranges = self.members.newest(self._left).items()
+        begun = [each.counts for number, each in open_ranges if not self._is_finished(number)]
+        return [self.joiner.state.counts, *finished, *begun]
+
+    def _is_finished(self, number: int) -> bool:
+        return number in self._reports or number < self.leases.joined
 
     def count_saved(self, begun: dict[int, RowCounts]) -> None:
-        """Every worker has ended; this is what the journals of the unfinished ranges hold."""
-        self.begun = begun
+        """No worker is at work; this is what the journals of the unfinished ranges hold."""
         self.members.all.clear()
+        epochs = {one.number: epoch for one, epoch, _ in self.leases.unjoined()}
+        self._left = {number: Progress(number, epochs.get(number, 0), 0, counts) for number, counts in begun.items()}
 
     def _say(self, text: str) -> None:
         if text not in self._noted:

@@ -25,7 +25,7 @@ from harness.bulk.ending import Summary
 from harness.bulk.fleet.governor import VALID_S
 from harness.bulk.fleet.messages import Beat, Progress, Reply, Report, Stopped, WorkerOrder, unexpected
 from harness.bulk.fleet.pacer import Pacer
-from harness.bulk.fleet.parts import Parts, seen_by
+from harness.bulk.fleet.parts import Parts, located, seen_by
 from harness.bulk.fleet.shared_gate import SharedStrategy, SharePart, WorkerGate
 from harness.bulk.fleet.worker_connection import WorkerConnection
 from harness.bulk.leases import Lease
@@ -213,7 +213,8 @@ class Worker:
         except asyncio.CancelledError:
             self._stopped.append(Stopped(number, epoch, "interrupted", "cancelled"))
         except UsageError as error:
-            self._stopped.append(Stopped(number, epoch, "usage", str(error)))
+            text = located(error, self._order.worker, self._host)
+            self._stopped.append(Stopped(number, epoch, "usage", text))
         except OSError as error:
             self._stopped.append(Stopped(number, epoch, "disk", f"{error.filename or ''}: {error.strerror or error}"))
         except Exception as error:

@@ -12,8 +12,9 @@ import msgspec
 from harness.bulk import ProcessSettings, Summary
 from harness.bulk.fleet.fleet import Fleet
 from harness.bulk.fleet.fleet_settings import FleetSettings
-from harness.bulk.fleet.messages import Beat, Reply, WorkerLostError, WorkerOrder, packed
+from harness.bulk.fleet.messages import Beat, Progress, Reply, WorkerLostError, WorkerOrder, packed
 from harness.bulk.fleet.range_worker import Worker
+from harness.bulk.tally import RowCounts
 from harness.client.types import Send
 from tests.bulk.helpers import Server, rows
 
@@ -21,11 +22,17 @@ Spoil = Callable[[str, Beat], bool]
 """Whether a worker dies at this beat."""
 
 
+def work(number: int, epoch: int, done: int) -> Progress:
+    """So many lines of a range that a worker has begun."""
+    return Progress(number, epoch, 0, RowCounts(ok=done, sessions=1))
+
+
 class InsideEngine:
     """Workers as objects; `dies` ends a worker without a word."""
 
     workers_end_with_us = True
     beat_s = 0.01
+    opening = ""
     starts_at_once = 4
 
     def __init__(self, send: Send, dies: Spoil | None = None, hangs: Spoil | None = None) -> None:

@@ -16,7 +16,7 @@ from harness.bulk.fleet.cutter import Cuts
 from harness.bulk.fleet.governor import Governor
 from harness.bulk.fleet.joining import Joiner, total
 from harness.bulk.fleet.lease_journal import CoordinatorJournal, Head, History, Joined
-from harness.bulk.fleet.messages import Beat, Report, Stopped
+from harness.bulk.fleet.messages import Beat, Progress, Report, Stopped
 from harness.bulk.fleet.parts import Parts
 from harness.bulk.fleet.range_coordinator import RangeCoordinator
 from harness.bulk.journal import Mark
@@ -24,6 +24,7 @@ from harness.bulk.leases import Lease, Leases
 from harness.bulk.leases.leases import Finished
 from harness.bulk.leases.range import Range
 from harness.bulk.tally import RowCounts
+from tests.bulk.fleet.inside import work
 
 LINE = b'{"line":%d}\n'
 SIZE = len(LINE % 0)
@@ -209,9 +210,37 @@ def test_the_stop_of_a_lease_that_is_held_ends_the_run(tmp_path: Path) -> None:
     async def session() -> Run:
         run = Run(tmp_path, ranges=1)
         lease = run.lease("w1")
-        run.coordinator.beat(Beat("w1", stopped=[Stopped(0, lease.epoch, "disk", "full", RowCounts(ok=1))]))
+        saved = RowCounts(ok=1, sessions=1)
+        run.coordinator.beat(Beat("w1", stopped=[Stopped(0, lease.epoch, "disk", "full", saved)]))
         return run
 
     run = asyncio.run(session())
     assert run.end.reason == ("disk", "full")
     assert total(run.coordinator.counts).ok == 1
+
+
+def test_lines_are_counted_once_whoever_has_their_range(tmp_path: Path) -> None:
+    """One worker is silent, another dies, a third has not begun: each of their lines counts, and none twice."""
+
+    async def session() -> None:
+        run = Run(tmp_path, ranges=1)
+        counted = lambda: total(run.coordinator.counts).ok  # noqa: E731 - three letters of a test
+        old = run.lease("silent")
+        run.coordinator.beat(Beat("silent", progress=[work(0, old.epoch, 4)]))
+        run.leases.lost("silent")
+        new = run.lease("w2")
+        run.coordinator.beat(Beat("w2", progress=[work(0, new.epoch, 6)]))
+        assert counted() == 6
+        run.coordinator.lost("w2", "signal 9")
+        assert counted() == 6
+        third = run.lease("w3")
+        assert counted() == 6
+        run.coordinator.beat(Beat("w3", progress=[Progress(0, third.epoch, 0, RowCounts())]))
+        assert counted() == 6
+        run.coordinator.lost("w3", "signal 9")
+        assert counted() == 6
+        run.finish(run.lease("w4"))
+        # The report says 1; the silent worker is still there.
+        assert counted() == 1
+
+    asyncio.run(session())

@@ -12,12 +12,14 @@ from harness.bulk.fleet import FleetSettings
 from harness.bulk.fleet.fleet import Fleet
 from harness.bulk.fleet.fleet_status import status_of
 from harness.bulk.fleet.members import Members
-from harness.bulk.fleet.messages import Beat, Progress
+from harness.bulk.fleet.messages import Beat, Progress, Report
+from harness.bulk.journal import Mark
+from harness.bulk.leases.leases import Finished
 from harness.bulk.tally import RowCounts
 from harness.client.errors import UsageError
 from harness.client.types import Outcome, Request, Response
 from tests.bulk import helpers
-from tests.bulk.fleet.inside import InsideEngine, check_whole, go, settings
+from tests.bulk.fleet.inside import InsideEngine, check_whole, go, settings, work
 from tests.bulk.helpers import Server, write_input
 
 
@@ -103,21 +105,48 @@ def test_a_run_that_is_cut_counts_what_its_workers_had_saved(tmp_path: Path) -> 
 
 
 def test_lines_of_a_silent_worker_are_not_counted_twice() -> None:
-    """Its range is at another worker, or done, before it is given up."""
+    """Its range is at another worker before it is given up."""
     members = Members()
-    members.heard(Beat("w1", progress=[Progress(0, 1, 0, RowCounts(ok=7)), Progress(4, 1, 0, RowCounts(ok=1))]), 0.0)
-    members.heard(Beat("w2", progress=[Progress(0, 2, 0, RowCounts(ok=9))]), 20.0)
-    assert sorted(counts.ok for counts in members.counts(lambda number: False)) == [1, 9]
-    assert [counts.ok for counts in members.counts(lambda number: number == 0)] == [1]
+    members.heard(Beat("w1", progress=[work(0, 1, 7), work(4, 1, 1)]), 0.0)
+    members.heard(Beat("w2", progress=[work(0, 2, 9)]), 20.0)
+    assert {number: each.counts.ok for number, each in members.newest({}).items()} == {0: 9, 4: 1}
+    # The other worker has left it, too.
+    members.heard(Beat("w2"), 21.0)
+    assert {number: each.counts.ok for number, each in members.newest({0: work(0, 2, 9)}).items()} == {0: 9, 4: 1}
+
+
+def test_lines_that_were_done_do_not_vanish_while_a_range_changes_hands() -> None:
+    """The next worker has not read yet how far the one before it came, and those lines are none of its own."""
+    members, left = Members(), {0: work(0, 1, 70)}
+    members.heard(Beat("w2"), 0.0)
+    members.granted("w2", 0, 70)
+    members.heard(Beat("w2", progress=[Progress(0, 2, 0, RowCounts())]), 1.0)
+    assert members.newest(left)[0].counts.ok == 70
+    assert members.described(1.0)[0]["lines"] == 0
+    members.heard(Beat("w2", progress=[work(0, 2, 75)]), 2.0)
+    assert members.newest(left)[0].counts.ok == 75
+    assert members.described(2.0)[0]["lines"] == 5
+    members.heard(Beat("w2", reports=[Report(Finished(0, 2), Mark(), RowCounts(ok=100, sessions=2))]), 3.0)
+    assert members.described(3.0)[0]["lines"] == 30
 
 
 def test_a_worker_that_waits_for_the_server_is_no_straggler() -> None:
     """Others may have found it again a moment earlier."""
     members = Members()
-    for at in (0.0, 4.0, 8.0):
-        work = [Progress(0, 1, 0, RowCounts(ok=int(100 * at)))]
-        members.heard(Beat("w0", progress=work), at)
-        members.heard(Beat("w1", progress=work), at)
+    for at in (0.0, 4.0, 8.0, 12.0):
+        busy = [work(0, 1, int(100 * at))]
+        members.heard(Beat("w0", progress=busy), at)
+        members.heard(Beat("w1", progress=busy), at)
         members.heard(Beat("w2", progress=[Progress(1, 1, 0, RowCounts())]), at)
         members.heard(Beat("w3", progress=[Progress(2, 1, 0, RowCounts())], waits_s=at), at)
-    assert [worker["worker"] for worker in members.described(8.0) if worker["straggler"]] == ["w2"]
+    assert [worker["worker"] for worker in members.described(12.0) if worker["straggler"]] == ["w2"]
+
+
+def test_few_lines_make_no_straggler() -> None:
+    """Where a call takes seconds, one worker has two answers and another five by chance."""
+    members = Members()
+    for at in range(13):
+        members.heard(Beat("w0", progress=[work(0, 1, at // 2)]), float(at))
+        members.heard(Beat("w1", progress=[work(1, 1, at // 2)]), float(at))
+        members.heard(Beat("w2", progress=[work(2, 1, at // 5)]), float(at))
+    assert not any(worker["straggler"] for worker in members.described(12.0))

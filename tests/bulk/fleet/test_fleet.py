@@ -219,6 +219,11 @@ def test_a_packed_input_that_breaks_off_leaves_what_was_done(tmp_path: Path) -> 
     assert "breaks off in the middle of its gzip data" in summary.text
     done = summary.counts["ok"]
     assert 1000 < done < 3000
+    # It may never be whole, so they are not kept in a part alone.
+    assert summary.joined is None
+    assert [row["line"] for row in rows(tmp_path / "out.jsonl")] == list(range(1, done + 1))
+    assert go(wanted).counts["ok"] == done
+    assert [row["line"] for row in rows(tmp_path / "out.jsonl")] == list(range(1, done + 1))
     (tmp_path / "in.jsonl.gz").write_bytes(packed)
     server = Server()
     assert go(wanted, server).passed
@@ -233,6 +238,11 @@ def test_a_packed_input_that_breaks_off_leaves_what_was_done(tmp_path: Path) -> 
         ({"input": "-"}, "INPUT -: is a pipe"),
         ({"output": "in.jsonl", "overwrite": True}, "are the same file"),
         ({"input": "nowhere.jsonl"}, "nowhere.jsonl: No such file or directory"),
+        ({"output": "in.jsonl/out.jsonl"}, "--output in.jsonl/out.jsonl: Not a directory"),
+        ({"dead_letter": "in.jsonl/dead"}, "--dead-letter in.jsonl/dead: Not a directory"),
+        ({"output": "x" * 300}, "File name too long"),
+        # The journal's name would be too long.
+        ({"output": "x" * 250}, "File name too long"),
     ],
 )
 def test_mistakes_are_refused_before_a_file_is_made(
@@ -244,6 +254,41 @@ def test_mistakes_are_refused_before_a_file_is_made(
     with pytest.raises(UsageError, match=why):
         go(settings(tmp_path, **more))
     assert [path.name for path in tmp_path.iterdir()] == ["in.jsonl"]
+
+
+def test_a_folder_of_parts_that_cannot_be_made_is_a_mistake(tmp_path: Path) -> None:
+    """A file stands where it should be; nothing else is made."""
+    write_input(tmp_path / "in.jsonl", 10)
+    (tmp_path / "out.jsonl.parts").touch()
+    with pytest.raises(UsageError, match=r"the journal .*out\.jsonl\.parts/journal: Not a directory"):
+        go(settings(tmp_path))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in.jsonl", "out.jsonl.parts"]
+
+
+def test_a_run_that_cannot_begin_leaves_no_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Output and dead letters are open by then."""
+
+    def refuse(path: Path, **more: Any) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    write_input(tmp_path / "in.jsonl", 10)
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    with pytest.raises(UsageError, match="Permission denied"):
+        go(settings(tmp_path))
+    assert [path.name for path in tmp_path.iterdir()] == ["in.jsonl"]
+
+
+def test_the_folder_of_a_list_is_made_once_nothing_is_wrong(tmp_path: Path) -> None:
+    """With the folders above it."""
+    write_input(tmp_path / "in.jsonl", 10)
+    listed = tmp_path / "new" / "folder" / "answers.jsonl"
+    with pytest.raises(UsageError, match="nothing"):
+        go(settings(tmp_path, output=str(listed), columns=("nothing",)), keep_parts=True)
+    assert not (tmp_path / "new").exists()
+    assert go(settings(tmp_path, output=str(listed)), keep_parts=True).passed
+    assert rows(listed)[0]["answers"] == 10
+    with pytest.raises(UsageError, match=r"--output .*: Not a directory"):
+        go(settings(tmp_path, output=str(tmp_path / "in.jsonl" / "answers.jsonl")), keep_parts=True)
 
 
 def test_an_output_of_one_process_that_is_not_complete_is_refused(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -43,12 +44,11 @@ def workers_of(run: subprocess.Popen[str]) -> list[psutil.Process]:
     return psutil.Process(run.pid).children()
 
 
-def seen(url: str) -> int:
-    """Requests that the server has counted."""
+def seen(url: str, path: str = "") -> int:
+    """Requests that the server has counted, of this path if given."""
     text = urllib.request.urlopen(f"{url}/metrics", timeout=10).read().decode()  # noqa: S310 - our own mock
-    return sum(
-        int(float(line.split()[-1])) for line in text.splitlines() if line.startswith("paceline_exchanges_total{")
-    )
+    counter = "paceline_exchanges_total{" + (f'route="{path}",' if path else "")
+    return sum(int(float(line.split()[-1])) for line in text.splitlines() if line.startswith(counter))
 
 
 def until_answers(path: Path, least: int, run: subprocess.Popen[str]) -> None:
@@ -117,6 +117,29 @@ def test_a_server_that_is_not_there_is_a_mistake_and_leaves_nothing(tmp_path: Pa
     assert done.returncode == 2
     assert len(done.stderr.strip().splitlines()) == 1, done.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["in.jsonl"]
+
+
+@pytest.mark.parametrize("more", [("--task", "own:Mine"), ("--task", "annotate", "-s", "own:Steady")])
+def test_code_that_a_worker_cannot_import_is_a_mistake_that_names_the_worker(
+    tmp_path: Path, more: tuple[str, ...]
+) -> None:
+    """On another machine a package may be missing. Exit code 2, one line, no files."""
+    write_input(tmp_path / "in.jsonl", 10)
+    (tmp_path / "own.py").write_text(
+        "import sys\n"
+        "if any('bulk_worker' in argument for argument in sys.orig_argv):\n"
+        "    raise ImportError('no such library')\n"
+        "from harness.client.tasks.annotate import Annotate as Mine\n"
+        "from harness.strategies.queue_stream import QueueStream as Steady\n"
+    )
+    arguments = ("in.jsonl", "--output", "out.jsonl", "--workers", "2", *more)
+    with mock() as server:
+        done = paceline("process", *arguments, "--target", server.url, cwd=tmp_path)
+    assert done.returncode == 2
+    assert "no such library" in done.stderr
+    assert re.search(r"\(found by worker w\d on .+\)$", done.stderr.strip())
+    assert len(done.stderr.strip().splitlines()) == 1, done.stderr
+    assert not (tmp_path / "out.jsonl").exists()
 
 
 def test_a_folder_gets_the_parts(tmp_path: Path) -> None:

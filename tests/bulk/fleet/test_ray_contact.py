@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -92,6 +93,26 @@ def ray(monkeypatch: pytest.MonkeyPatch) -> StandIn:
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
     return found
+
+
+def test_ray_prints_nothing_while_a_run_has_it(ray: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It prints to standard output, from a thread. Afterwards, and after a mistake, it may print again."""
+    printed: list[str] = []
+    module = SimpleNamespace(print_to_stdstream=printed.append)
+    monkeypatch.setitem(sys.modules, "ray._private.worker", module)
+
+    async def session(address: str | None) -> None:
+        engine = RayEngine(address, "out.jsonl")
+        await engine.open(1)
+        module.print_to_stdstream("The node is gone.")
+        await engine.close()
+
+    asyncio.run(session(None))
+    with pytest.raises(UsageError, match="no Ray cluster at auto"):
+        asyncio.run(session("auto"))
+    assert printed == []
+    module.print_to_stdstream("Of someone else.")
+    assert printed == ["Of someone else."]
 
 
 @pytest.mark.slow

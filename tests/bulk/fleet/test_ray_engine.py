@@ -58,7 +58,7 @@ def start(url: str, cwd: Path, address: str) -> subprocess.Popen[str]:
     """The command in the background."""
     line = [sys.executable, "-m", "harness", "process", *ARGUMENTS, "--target", url, "--ray-address", address]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    return subprocess.Popen(line, cwd=cwd, env=environment, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen(line, cwd=cwd, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 def worker_of(folder: Path) -> int:
@@ -79,7 +79,11 @@ def test_a_cluster_that_loses_workers_a_node_and_the_coordinator(tmp_path: Path,
         nodes.kill_second()
         until_answers(tmp_path, 1200, run)
         run.kill()
-        run.communicate()
+        # Ray's own messages about the losses would come between the words of --json.
+        said, noted = run.communicate()
+        assert said == ""
+        assert "raylet" not in noted
+        assert noted.count("actor is gone") >= 1
         time.sleep(1.0)
         arguments = [*ARGUMENTS, "--target", server.url, "--ray-address", nodes.cluster.address]
         done = paceline("process", *arguments, cwd=tmp_path, timeout_s=240.0)

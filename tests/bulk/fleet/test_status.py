@@ -104,6 +104,12 @@ def test_the_command_prints_it_and_writes_json(tmp_path: Path) -> None:
     assert before == {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
     with pytest.raises(UsageError, match="no run has begun this output"):
         status_of(str(tmp_path / "other.jsonl"))
+    for name, why in ((f"{tmp_path}/folder/", "no run has begun"), (f"{output}/", "no run has begun")):
+        with pytest.raises(UsageError, match=why):
+            runner.invoke(command, ["status", name], standalone_mode=False, catch_exceptions=False)
+    with pytest.raises(UsageError, match="File name too long"):
+        status_of("x" * 300)
+    assert before == {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
 
 
 def test_a_run_that_was_stopped_or_killed_is_known_at_once(tmp_path: Path) -> None:

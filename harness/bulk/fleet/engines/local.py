@@ -30,6 +30,7 @@ class LocalEngine:
 
     workers_end_with_us = True
     beat_s = 0.1
+    opening = ""
     starts_at_once = max(4, 2 * (os.cpu_count() or 1))
 
     async def open(self, workers: int) -> None:

@@ -26,6 +26,7 @@ from typing import Any
 import msgspec
 
 from harness.base import units
+from harness.bulk.fleet.engines.ray_output import without_messages
 from harness.bulk.fleet.engines.ray_worker import RayWorker
 from harness.bulk.fleet.messages import Beat, Reply, WorkerLostError, WorkerOrder, packed
 from harness.client.errors import UsageError
@@ -46,6 +47,8 @@ class RayEngine:
 
     def __init__(self, address: str | None, output: str) -> None:
         self._address = address or os.environ.get("RAY_ADDRESS") or None
+        where = f"connecting to the Ray cluster at {self._address}" if self._address else "starting a Ray cluster here"
+        self.opening = f"{where}, which may take some seconds"
         self._output = os.path.realpath(output)
         if self._address is not None:
             _check_address(self._address)
@@ -53,12 +56,16 @@ class RayEngine:
         self._ray = _library()
         self._claim: Any = None
         self._contacts: list[RayContact] = []
+        self._quiet = contextlib.ExitStack()
 
     async def open(self, workers: int) -> None:
         """Connect. Raises UsageError if the cluster cannot be reached, or another run of it writes this output."""
-        # In this thread: only the main thread may handle signals.
-        self._connect()
-        await self._take_output()
+        with contextlib.ExitStack() as quiet:
+            quiet.enter_context(without_messages())
+            # In this thread: only the main thread may handle signals.
+            self._connect()
+            await self._take_output()
+            self._quiet = quiet.pop_all()
 
     def _connect(self) -> None:
         ray = self._ray
@@ -127,6 +134,7 @@ class RayEngine:
         for contact in self._contacts:
             contact.kill()
         await asyncio.to_thread(self._ray.shutdown)
+        self._quiet.close()
 
 
 class RayContact:

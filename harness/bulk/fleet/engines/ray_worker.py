@@ -8,7 +8,7 @@ import socket
 import msgspec
 
 from harness.bulk.fleet.messages import Beat, Reply, WorkerOrder, packed
-from harness.bulk.fleet.parts import seen_by
+from harness.bulk.fleet.parts import located, seen_by
 from harness.bulk.fleet.range_worker import Worker
 from harness.client.errors import UsageError
 
@@ -27,7 +27,8 @@ class RayWorker:
         try:
             beat = await self._started().exchange(_reply.decode(reply))
         except UsageError as error:
-            beat = Beat(self._order.worker, error=str(error), leaves=True)
+            text = located(error, self._order.worker, socket.gethostname())
+            beat = Beat(self._order.worker, error=text, leaves=True)
         return packed(beat)
 
     def _started(self) -> Worker:

@@ -29,6 +29,8 @@ class WorkerEngine(Protocol):
     beat_s: float
     # Workers that may be starting at one time.
     starts_at_once: int
+    # The step that `open` takes, if it may take long; else empty.
+    opening: str
 
     async def open(self, workers: int) -> None:
         """Get ready for so many workers at most. Raises UsageError if they cannot be started."""
