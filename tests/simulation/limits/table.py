@@ -2,13 +2,17 @@
 
 What stands between the two marks in the file is replaced; the chart is written beside it (`adaptive.png`). Without a
 file it prints the figures of the limits that are named instead, ours if none is:
-`python -m tests.simulation.limits.table knee arc`.
+`python -m tests.simulation.limits.table knee arc`. All takes an hour of one processor. With `--keep FILE` each case is
+written there as soon as it is played, and not played again by the next call: delete the file after a change of a limit.
 """
 
 from __future__ import annotations
 
+import argparse
+import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import astuple
 from multiprocessing import Pool
 from pathlib import Path
 from statistics import fmean
@@ -43,19 +47,32 @@ def judge(name: str, shape: Shape, seeds: Sequence[int] = FEW) -> list[Scores]:
     ]
 
 
-def _one(name: str, shape: Shape) -> list[Scores]:
+def _one(job: tuple[str, Shape]) -> list[Scores]:
+    name, shape = job
     return judge(name, shape, SEEDS if name == OURS else FEW)
 
 
-def played(names: Sequence[str], kinds: Sequence[Shape]) -> dict[str, Runs]:
-    """All limits on all shapes."""
-    with Pool(2) as pool:
-        jobs = [(name, shape) for name in names for shape in kinds]
-        done = pool.starmap(_one, jobs, 1)
-    runs: dict[str, Runs] = {name: {} for name in names}
-    for (name, shape), found in zip(jobs, done, strict=True):
-        runs[name][shape.name] = found
-    return runs
+def played(
+    names: Sequence[str], kinds: Sequence[Shape], keep: Path | None = None, processes: int = 2
+) -> dict[str, Runs]:
+    """All limits on all shapes; cases that `keep` has are not played again."""
+    found = _kept(keep)
+    jobs = [(name, shape) for name in names for shape in kinds if (name, shape.name) not in found]
+    with Pool(processes) as pool:
+        for (name, shape), runs in zip(jobs, pool.imap(_one, jobs, 1), strict=True):
+            found[name, shape.name] = runs
+            print(f"{name} {shape.name} {_mean(runs)}", file=sys.stderr, flush=True)
+            if keep is not None:
+                with keep.open("a", encoding="utf-8") as file:
+                    print(json.dumps([name, shape.name, [astuple(one) for one in runs]]), file=file)
+    return {name: {shape.name: found[name, shape.name] for shape in kinds} for name in names}
+
+
+def _kept(keep: Path | None) -> dict[tuple[str, str], list[Scores]]:
+    if keep is None or not keep.exists():
+        return {}
+    lines = map(json.loads, keep.read_text(encoding="utf-8").splitlines())
+    return {(name, shape): [Scores(*one) for one in runs] for name, shape, runs in lines}
 
 
 def table(runs: dict[str, Runs], kinds: Sequence[Shape]) -> Iterator[str]:
@@ -111,12 +128,17 @@ def chart(runs: dict[str, Runs], path: Path) -> None:
 
 def main(arguments: Sequence[str]) -> None:
     """Play, and print or write."""
-    kinds = shapes()
-    if not arguments or not arguments[0].endswith(".md"):
-        print("\n".join(table(played(arguments or [OURS], kinds), kinds)))
+    parser = argparse.ArgumentParser(description="plays limits on all shapes")
+    parser.add_argument("names", nargs="*", help="a .md file to write to, or the limits to print (knee)")
+    parser.add_argument("--keep", type=Path, help="a file for the figures of each case as they come")
+    parser.add_argument("--processes", type=int, default=2)
+    given = parser.parse_args(arguments)
+    kinds, names = shapes(), given.names or [OURS]
+    if not names[0].endswith(".md"):
+        print("\n".join(table(played(names, kinds, given.keep, given.processes), kinds)))
         return
-    path = Path(arguments[0])
-    runs = played(limits(), kinds)
+    path = Path(names[0])
+    runs = played(limits(), kinds, given.keep, given.processes)
     text = path.read_text(encoding="utf-8")
     head, tail = text[: text.index(BEGIN)], text[text.index(END) :]
     lines = "\n".join(table(runs, kinds))

@@ -42,10 +42,10 @@ FASTEST = 1.15
 class Block:
     """Attempts that were sent under one limit; `burst` of them at once, one more for each that ends."""
 
-    __slots__ = ("_after", "_closed_at", "_latencies_s", "_sent", "peak", "value", "wanted")
+    __slots__ = ("_after", "_closed_at", "_latencies_s", "_sent", "burst", "peak", "value", "wanted")
 
     def __init__(self, value: int, burst: int, wanted: int) -> None:
-        self.value, self.wanted = value, wanted
+        self.value, self.burst, self.wanted = value, burst, wanted
         # Most in flight.
         self.peak = 0
         self._sent = burst
@@ -63,6 +63,11 @@ class Block:
     def failed(self) -> bool:
         """Whether its attempts do not come back: it was full of attempts of another limit, and none was sent."""
         return self._after > AFTER_MAX * (self.wanted + self.value)
+
+    @property
+    def unanswered(self) -> bool:
+        """Whether that is so after growth that was used: the server answers others, and not the ones on top."""
+        return self.failed and self.used and self.burst > 1
 
     @property
     def latency_s(self) -> float:
