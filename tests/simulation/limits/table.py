@@ -9,70 +9,26 @@ written there as soon as it is played, and not played again by the next call: de
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import astuple
-from multiprocessing import Pool
 from pathlib import Path
 from statistics import fmean
 
 import numpy as np
 
 from harness import plugins
+from tests.simulation.limits.cases import OURS, Runs, played
 from tests.simulation.limits.references import SEEDS, reference
-from tests.simulation.limits.run import play
-from tests.simulation.limits.score import Scores, scores
+from tests.simulation.limits.score import Scores
 from tests.simulation.limits.server import Shape, shapes
 
 BEGIN, END = "<!-- table of limits: begin -->", "<!-- table of limits: end -->"
-OURS = "knee"
-FEW = SEEDS[:3]
-"""The seeds of the other limits."""
 LOW = 0.05
-Runs = dict[str, list[Scores]]
-"""Shape -> a run for each seed."""
 
 
 def limits() -> list[str]:
     """All of them, but the one that learns nothing; ours first."""
     return sorted((name for name in plugins.names("limit") if name != "fixed"), key=lambda name: (name != OURS, name))
-
-
-def judge(name: str, shape: Shape, seeds: Sequence[int] = FEW) -> list[Scores]:
-    """A limit at its defaults on one shape, a run for each seed."""
-    return [
-        scores(play(shape, lambda: plugins.build("limit", name, {}), seed), shape, reference(shape, seed))
-        for seed in seeds
-    ]
-
-
-def _one(job: tuple[str, Shape]) -> list[Scores]:
-    name, shape = job
-    return judge(name, shape, SEEDS if name == OURS else FEW)
-
-
-def played(
-    names: Sequence[str], kinds: Sequence[Shape], keep: Path | None = None, processes: int = 2
-) -> dict[str, Runs]:
-    """All limits on all shapes; cases that `keep` has are not played again."""
-    found = _kept(keep)
-    jobs = [(name, shape) for name in names for shape in kinds if (name, shape.name) not in found]
-    with Pool(processes) as pool:
-        for (name, shape), runs in zip(jobs, pool.imap(_one, jobs, 1), strict=True):
-            found[name, shape.name] = runs
-            print(f"{name} {shape.name} {_mean(runs)}", file=sys.stderr, flush=True)
-            if keep is not None:
-                with keep.open("a", encoding="utf-8") as file:
-                    print(json.dumps([name, shape.name, [astuple(one) for one in runs]]), file=file)
-    return {name: {shape.name: found[name, shape.name] for shape in kinds} for name in names}
-
-
-def _kept(keep: Path | None) -> dict[tuple[str, str], list[Scores]]:
-    if keep is None or not keep.exists():
-        return {}
-    lines = map(json.loads, keep.read_text(encoding="utf-8").splitlines())
-    return {(name, shape): [Scores(*one) for one in runs] for name, shape, runs in lines}
 
 
 def table(runs: dict[str, Runs], kinds: Sequence[Shape]) -> Iterator[str]:

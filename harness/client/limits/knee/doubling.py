@@ -47,7 +47,7 @@ def _learn_block(search: Search, sample: Sample) -> bool:
         block = begin.begin(value)
     if not block.add(sample, sample.generation == search.changes):
         if block.unanswered:
-            return _end_unanswered(search, block.burst - 1, now)
+            return _end_unanswered(search, block.grown, now)
         if block.failed:
             begin.begin(value, value + 1)
         return False
