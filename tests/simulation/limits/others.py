@@ -10,8 +10,8 @@ import sys
 from multiprocessing import Pool
 from statistics import fmean
 
+from tests.simulation.limits.cases import judge
 from tests.simulation.limits.server import OTHERS, shapes
-from tests.simulation.limits.table import judge
 
 
 def main(names: list[str]) -> None:

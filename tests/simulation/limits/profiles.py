@@ -86,7 +86,7 @@ def _service(shape: Shape) -> list[str]:
         long = max(1, round(1000 * shape.long_share))
         lines.append(f'jitter = {{kind = "empirical", factors = {[50.0] * long + [1.0] * (1000 - long)}}}')
     elif shape.law == "bimodal":
-        lines.append('jitter = {kind = "empirical", factors = [0.2, 1.8]}')
+        lines.append('jitter = {kind = "empirical", factors = [0.2, 0.2, 0.2, 2.2, 2.2]}')
     if shape.crowd:
         last = shape.crowd + 1000
         points = [[shape.crowd, 1.0], [last, 1.0 + 1000 * shape.crowding]]

@@ -237,7 +237,8 @@ LAWS: dict[str, Callable[[random.Random, Shape], float]] = {
     "exponential": lambda rng, shape: rng.expovariate(1.0),
     "lognormal": lambda rng, shape: rng.lognormvariate(-(shape.sigma**2) / 2, shape.sigma),
     "mixture": _mixture,
-    "bimodal": lambda rng, shape: 0.2 if rng.random() < 0.5 else 1.8,
+    # Of unequal shares: with equal ones the median of a run is one time or the other by chance.
+    "bimodal": lambda rng, shape: 0.2 if rng.random() < 0.6 else 2.2,
     # Alpha 1.7; the mean of the uncut law is 1.
     "pareto": lambda rng, shape: min(100.0, 0.7 / 1.7 * rng.paretovariate(1.7)),
 }

@@ -2,60 +2,33 @@
 
 What stands between the two marks in the file is replaced; the chart is written beside it (`adaptive.png`). Without a
 file it prints the figures of the limits that are named instead, ours if none is:
-`python -m tests.simulation.limits.table knee arc`.
+`python -m tests.simulation.limits.table knee arc`. All takes an hour of one processor. With `--keep FILE` each case is
+written there as soon as it is played, and not played again by the next call: delete the file after a change of a limit.
 """
 
 from __future__ import annotations
 
+import argparse
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from multiprocessing import Pool
 from pathlib import Path
 from statistics import fmean
 
 import numpy as np
 
 from harness import plugins
+from tests.simulation.limits.cases import OURS, Runs, played
 from tests.simulation.limits.references import SEEDS, reference
-from tests.simulation.limits.run import play
-from tests.simulation.limits.score import Scores, scores
+from tests.simulation.limits.score import Scores
 from tests.simulation.limits.server import Shape, shapes
 
 BEGIN, END = "<!-- table of limits: begin -->", "<!-- table of limits: end -->"
-OURS = "knee"
-FEW = SEEDS[:3]
-"""The seeds of the other limits."""
 LOW = 0.05
-Runs = dict[str, list[Scores]]
-"""Shape -> a run for each seed."""
 
 
 def limits() -> list[str]:
     """All of them, but the one that learns nothing; ours first."""
     return sorted((name for name in plugins.names("limit") if name != "fixed"), key=lambda name: (name != OURS, name))
-
-
-def judge(name: str, shape: Shape, seeds: Sequence[int] = FEW) -> list[Scores]:
-    """A limit at its defaults on one shape, a run for each seed."""
-    return [
-        scores(play(shape, lambda: plugins.build("limit", name, {}), seed), shape, reference(shape, seed))
-        for seed in seeds
-    ]
-
-
-def _one(name: str, shape: Shape) -> list[Scores]:
-    return judge(name, shape, SEEDS if name == OURS else FEW)
-
-
-def played(names: Sequence[str], kinds: Sequence[Shape]) -> dict[str, Runs]:
-    """All limits on all shapes."""
-    with Pool(2) as pool:
-        jobs = [(name, shape) for name in names for shape in kinds]
-        done = pool.starmap(_one, jobs, 1)
-    runs: dict[str, Runs] = {name: {} for name in names}
-    for (name, shape), found in zip(jobs, done, strict=True):
-        runs[name][shape.name] = found
-    return runs
 
 
 def table(runs: dict[str, Runs], kinds: Sequence[Shape]) -> Iterator[str]:
@@ -111,12 +84,17 @@ def chart(runs: dict[str, Runs], path: Path) -> None:
 
 def main(arguments: Sequence[str]) -> None:
     """Play, and print or write."""
-    kinds = shapes()
-    if not arguments or not arguments[0].endswith(".md"):
-        print("\n".join(table(played(arguments or [OURS], kinds), kinds)))
+    parser = argparse.ArgumentParser(description="plays limits on all shapes")
+    parser.add_argument("names", nargs="*", help="a .md file to write to, or the limits to print (knee)")
+    parser.add_argument("--keep", type=Path, help="a file for the figures of each case as they come")
+    parser.add_argument("--processes", type=int, default=2)
+    given = parser.parse_args(arguments)
+    kinds, names = shapes(), given.names or [OURS]
+    if not names[0].endswith(".md"):
+        print("\n".join(table(played(names, kinds, given.keep, given.processes), kinds)))
         return
-    path = Path(arguments[0])
-    runs = played(limits(), kinds)
+    path = Path(names[0])
+    runs = played(limits(), kinds, given.keep, given.processes)
     text = path.read_text(encoding="utf-8")
     head, tail = text[: text.index(BEGIN)], text[text.index(END) :]
     lines = "\n".join(table(runs, kinds))

@@ -43,6 +43,10 @@ Refused three times in a row with ever fewer in flight, the server limits a rate
 (`rate_per_s`, pacing.py). If half of the limit or of the pace is refused as often, refusals do not depend on the load,
 and their share is tolerated (tolerance.py).
 
+*Unanswered attempts* (unanswered.py). A time-out comes late, and the attempt holds its slot until then. If the server
+answers others meanwhile, a few per cent of time-outs lower nothing, as a lower limit would cost more answers. While
+they last there are no looks at more, growth waits for the time of a time-out, and a drain leaves them their slots.
+
 *Outages* (outage.py). If nothing at all is accepted, that is an outage or a spent quota, and says nothing about the
 number in flight. The state from before the first failure is restored when the server accepts an attempt again; until
 then probes are sent, at intervals that grow. An outage may be too short to show that. Then it is known by the older
@@ -129,6 +133,7 @@ def _learn(search: Search, sample: Sample) -> bool:
         search.done.append(sample.done)
         search.outage.count += 1
         search.shares.count(refused=False)
+        search.unanswered.answered()
         if search.tolerance.share:
             search.tolerance.accepted()
         before = search.before_failures

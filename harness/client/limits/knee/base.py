@@ -6,6 +6,7 @@ Rules of this file
   3. A queue can only make a drain look slower. So a drain that is faster beyond noise replaces what was known at once;
      one that is slower has to be confirmed, preferably when all clients drain together.
   4. Where a drain lowered latency nearly as much as the number in flight, the queue did not end: drain deeper, soon.
+     That is noise, if it found a service time that is known well.
 """
 
 from __future__ import annotations
@@ -32,6 +33,9 @@ SOON_FIRST, SOON_FASTER, SOON_CHANGED, SOON_SHALLOW = 4, 3, 2, 2
 DEPTH, DEPTH_MIN, DEEPER = 0.7, 0.2, 0.6
 # A queue did not end if latency fell to no less than this multiple of the share of the limit.
 NOT_ENDED, SHALLOW = 1.25, 0.8
+# Answers from which the service time is known well, and the limit from which a drain has answers enough to say that it
+# found that time again. Clients with few in flight need every answer: among them drains that are repeated soon.
+KNOWN_WELL, MANY = 100, 14.0
 
 
 @dataclass
@@ -124,11 +128,18 @@ class Base:
     def _judge_depth(self, drain: Drain, found: Quantiles) -> None:
         if drain.before is None or drain.deepest:
             return
-        if drain.share < SHALLOW and found.wide_s < NOT_ENDED * drain.share * drain.before.wide_s:
+        ended = drain.share >= SHALLOW or found.wide_s >= NOT_ENDED * drain.share * drain.before.wide_s
+        if not ended and not self._found_again(drain, found):
             self.depth = max(DEPTH_MIN, DEEPER * min(self.depth, drain.share))
             self.soon = max(SOON_SHALLOW, self.soon)
         else:
             self.depth = min(DEPTH, self.depth / DEEPER)
+
+    def _found_again(self, drain: Drain, found: Quantiles) -> bool:
+        """Whether a drain of many found a service time that is known well: then the queue did end."""
+        if self.known is None or self.known.count < KNOWN_WELL or drain.value < MANY:
+            return False
+        return found.wide_s <= self.known.wide_s + found.error_s(False)
 
     def _remember(self, latencies_s: list[float], begun: int) -> None:
         self._drains.append((latencies_s, begun))

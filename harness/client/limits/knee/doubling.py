@@ -46,6 +46,8 @@ def _learn_block(search: Search, sample: Sample) -> bool:
     if block is None or block.value != value:
         block = begin.begin(value)
     if not block.add(sample, sample.generation == search.changes):
+        if block.unanswered:
+            return _end_unanswered(search, block.grown, now)
         if block.failed:
             begin.begin(value, value + 1)
         return False
@@ -69,4 +71,15 @@ def _learn_block(search: Search, sample: Sample) -> bool:
     search.move(wanted, Cause.doubling_ended, now, settled=SETTLED)
     if waiting and begin.blocks == 2:
         search.timetable.at = now + search.latency_s
+    return True
+
+
+def _end_unanswered(search: Search, count: int, now: float) -> bool:
+    """End the start, as its last `count` attempts are never answered. True: the limit may have changed.
+
+    The limit stays, because what is not answered holds its slots until it is timed out; then the limit falls.
+    """
+    search.unanswered.noticed(count, now)
+    search.rest(now)
+    search.move(float(search.value), Cause.doubling_ended, now)
     return True

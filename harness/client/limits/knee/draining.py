@@ -36,7 +36,9 @@ def begin(search: Search, now: float) -> bool:
         search.timetable.plan(now, service_s, search.latency_s, soon=False)
         search.grow_to = GROW * value + GROW_LEAST
         return False
-    low = _low(search)
+    # What is not answered keeps its slots.
+    stuck = min(search.unanswered.under_way(now), value // 2)
+    low = stuck + _low(search, value - stuck, stuck)
     if low >= value:
         search.timetable.plan(now, service_s, search.latency_s, base.soon > 0)
         return False
@@ -47,7 +49,7 @@ def begin(search: Search, now: float) -> bool:
         begins=begins,
         ends=ends,
         known_at=ends + DRAIN_BACK * search.latency_s,
-        share=low / value,
+        share=(low - stuck) / (value - stuck),
         before=search.last[1].quantiles if search.last is not None and search.last[0] > now - RECENT_S else None,
         deepest=low <= search.minimum,
         together=together(now, service_s),
@@ -60,13 +62,13 @@ def begin(search: Search, now: float) -> bool:
     return True
 
 
-def _low(search: Search) -> int:
-    """The limit of a drain."""
-    base, value = search.base, search.value
+def _low(search: Search, value: int, stuck: int) -> int:
+    """The limit of a drain from `value`, without those that are not answered."""
+    base = search.base
     depth = base.depth if base.count >= KNOWN else min(DRAIN_FIRST, base.depth)
     low = min(int(depth * value), int(value - search.seek.queue(value) - 1.0))
     if search.knee:
-        low = min(low, int(DRAIN_KNEE * search.knee - 0.5))
+        low = min(low, int(DRAIN_KNEE * (search.knee - stuck) - 0.5))
     if search.phase == "start":
         low = min(low, int(START_SHARE * (value - START_LEAST)))
     return max(search.minimum, int(DRAIN_MIN * value), low)
@@ -79,8 +81,11 @@ def end(search: Search, drain: Drain, now: float) -> None:
         search.move(search.wanted, Cause.doubling, now)
         search.begin.begin(search.value, low)
         return
-    search.phase, search.more = "rest", True
-    search.move(MORE * search.wanted + MORE_LEAST, Cause.probe_more, now, probe=True, settled=SETTLED)
+    search.phase, search.more = "rest", not search.unanswered.recent(now)
+    if search.more:
+        search.move(MORE * search.wanted + MORE_LEAST, Cause.probe_more, now, probe=True, settled=SETTLED)
+    else:
+        search.move(search.wanted, Cause.probe_ended, now, settled=SETTLED)
     search.timetable.plan(now, search.service_s, search.latency_s, search.base.soon > 0)
 
 

@@ -96,6 +96,9 @@ def _follow(search: Search, estimate: KneeEstimate, now: float, more: bool) -> N
         if search.grown > 1:
             goal = max(goal, value * (1 + step), wanted + GROW_STEP)
         wanted, cause = max(wanted, min(goal, _top(search, now))), Cause.more_pays
+        if wanted > search.ceiling.top(now):
+            # Growth that refusals hold back begins with small steps when they end.
+            search.grown = 1
         if wanted >= search.grow_to:
             search.timetable.earlier(now, search.service_s, search.latency_s)
     else:
@@ -109,5 +112,5 @@ def _follow(search: Search, estimate: KneeEstimate, now: float, more: bool) -> N
 def _top(search: Search, now: float) -> float:
     """The limit up to which it may grow."""
     regain = REGAIN_TO * search.regain
-    top = min(max(search.grow_to, regain), search.plateau.top(now))
+    top = min(max(search.grow_to, regain), search.plateau.top(now), search.unanswered.top(search.value, now))
     return min(top, max(regain, float(search.value))) if search.plateau.waits(search.value) else top

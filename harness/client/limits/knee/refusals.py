@@ -16,12 +16,16 @@ def refused(search: Search, sample: Sample, current: bool) -> bool:
     if search.tolerance.share and search.tolerance.excuses(sample.done):
         return False
     search.shares.count(refused=True)
-    alone = False
+    alone, few = False, False
     if sample.outcome is Outcome.timed_out:
         alone = len(search.done) == search.done.maxlen and search.done[0] > sample.sent
+        if alone:
+            # So many were answered meanwhile that it is no outage, which would restore the limit.
+            search.before_failures = None
+            few = not search.unanswered.timed_out(sample)
         # It was admitted long ago, and still counts if no more are admitted now.
         current = sample.in_flight <= search.value
-    counts = current and search.ceiling.refused(sample, search.value, search.service_s, alone)
+    counts = current and search.ceiling.refused(sample, search.value, search.service_s, alone) and not few
     if counts and search.ceiling.row and search.shares.halved(search.value):
         if search.shares.unknown:
             return False
@@ -38,6 +42,7 @@ def lower(search: Search, now: float) -> None:
     """Lower the limit to what was accepted. If that was done repeatedly, the server limits a rate: pace attempts."""
     search.rest(now)
     search.own_knee.clear()
+    search.unanswered.lowered()
     least = search.ceiling.cut(search.value, now)
     search.shares.lowered(search.value, first=search.ceiling.row == 1)
     if least or len(search.done) < 2:

@@ -18,6 +18,7 @@ from harness.client.limits.knee.reported_queue import ReportedQueue
 from harness.client.limits.knee.start import Start
 from harness.client.limits.knee.timetable import Timetable
 from harness.client.limits.knee.tolerance import Shares, Tolerance
+from harness.client.limits.knee.unanswered import Unanswered
 from harness.client.limits.knee.window import Window, WindowResult
 from harness.client.types import Sample
 
@@ -125,7 +126,7 @@ class Search:
         *("base", "before_failures", "begin", "cause", "ceiling", "changes", "done", "drain", "fraction", "grow_to"),
         *("grown", "knee", "last", "latency_s", "maximum", "minimum", "more", "outage", "own_knee", "pacing", "phase"),
         *("plateau", "rate_per_s", "regain", "reported_queue", "seek", "shares", "timetable", "tolerance"),
-        *("unpaced", "value", "wanted", "window"),
+        *("unanswered", "unpaced", "value", "wanted", "window"),
     )
 
     def __init__(self, initial: int, minimum: int, maximum: int, seek: Seek) -> None:
@@ -170,6 +171,7 @@ class Search:
         self.outage = Outage()
         self.tolerance = Tolerance()
         self.shares = Shares()
+        self.unanswered = Unanswered()
         self.reported_queue = ReportedQueue()
         self.before_failures: BeforeFailures | None = None
 

@@ -42,10 +42,12 @@ FASTEST = 1.15
 class Block:
     """Attempts that were sent under one limit; `burst` of them at once, one more for each that ends."""
 
-    __slots__ = ("_after", "_closed_at", "_latencies_s", "_sent", "peak", "value", "wanted")
+    __slots__ = ("_after", "_closed_at", "_latencies_s", "_sent", "grown", "peak", "value", "wanted")
 
-    def __init__(self, value: int, burst: int, wanted: int) -> None:
+    def __init__(self, value: int, burst: int, wanted: int, grown: int = 0) -> None:
         self.value, self.wanted = value, wanted
+        # By so many above the block before it.
+        self.grown = grown
         # Most in flight.
         self.peak = 0
         self._sent = burst
@@ -63,6 +65,11 @@ class Block:
     def failed(self) -> bool:
         """Whether its attempts do not come back: it was full of attempts of another limit, and none was sent."""
         return self._after > AFTER_MAX * (self.wanted + self.value)
+
+    @property
+    def unanswered(self) -> bool:
+        """Whether that is so after growth that was used: the server answers others, and not the ones on top."""
+        return self.failed and self.used and self.grown > 0
 
     @property
     def latency_s(self) -> float:
@@ -123,7 +130,8 @@ class Start:
     def begin(self, value: int, before: int = 0) -> Block:
         """Begin a block at a limit, after the one `before`, of which all but one are still in flight."""
         burst = value - max(0, before - 1)
-        self.block = Block(value, burst, max(ATTEMPTS, min(value, ATTEMPTS_USUAL)))
+        grown = value - before if before else 0
+        self.block = Block(value, burst, max(ATTEMPTS, min(value, ATTEMPTS_USUAL)), grown)
         return self.block
 
     def judge(self, block: Block) -> float | None:
