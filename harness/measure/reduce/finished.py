@@ -6,6 +6,7 @@ from pathlib import Path
 
 import msgspec
 
+from harness.base.files import check_regular
 from harness.client.errors import UsageError
 from harness.measure.judge.conditions import Finished
 from harness.measure.record.plan import PLAN_FILE, Measured, Plan, read_plan
@@ -55,6 +56,7 @@ def to_be_played(plan: Plan) -> Finished:
 
 def _decoded(file: Path, missing: str) -> RunResult:
     try:
+        check_regular(file)
         return decode(file.read_bytes())
     except FileNotFoundError:
         raise UsageError(missing) from None
