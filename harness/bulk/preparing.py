@@ -50,7 +50,7 @@ def prepared(settings: ProcessSettings, part: Part | None) -> Prepared:
 
 
 def _reader(settings: ProcessSettings) -> RowReader:
-    return RowReader(settings.input, columns_of(settings.columns), settings.reading, settings.more_inputs)
+    return RowReader(settings.input, columns_of(settings.columns), settings.reading, settings.more_inputs, once=True)
 
 
 @asynccontextmanager

@@ -79,7 +79,7 @@ class Rows:
         http: Sequence[str] = (),
         reader: RowReader | None = None,
     ) -> None:
-        self._reader = reader or RowReader("-")
+        self._reader = reader or RowReader("-", once=True)
         built = [*(plugins.make("task", text) for text in tasks), *map(Http, http)]
         self._tasks: dict[str, Task] = {task.name: task for task in built}
         if len(self._tasks) < len(built):

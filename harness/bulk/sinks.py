@@ -16,6 +16,7 @@ import sys
 import zlib
 from pathlib import Path
 
+from harness.base.files import opened_for_writing
 from harness.client.errors import UsageError
 from harness.load.lines import zstandard
 
@@ -127,11 +128,10 @@ class Sink:
         self.close()
 
     def _opened(self) -> int:
-        flags = os.O_WRONLY | getattr(os, "O_CLOEXEC", 0)
         if not self.regular:
-            return os.open(self.path, flags)
+            return opened_for_writing(self.path, os.O_WRONLY)
         # It is read once, to check it.
-        flags = (flags & ~os.O_WRONLY) | os.O_RDWR | os.O_APPEND | os.O_CREAT
+        flags = os.O_CLOEXEC | os.O_RDWR | os.O_APPEND | os.O_CREAT
         try:
             fd = os.open(self.path, flags | os.O_EXCL, 0o666)
         except FileExistsError:

@@ -25,6 +25,8 @@ from harness.load.lines import READ_BYTES, LongLine, Splitter, Unpack, is_packed
 from harness.load.rows import FilePart, RowReader
 
 _SAMPLES, _SAMPLE_BYTES = 64, 4096
+# Opening a named pipe does not wait for its writer: a stop would not end that.
+_FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
 # So many bytes show the encoding and the packing.
 _HEAD_BYTES = 4
 
@@ -38,7 +40,7 @@ class InputSource:
     def __init__(self, path: str, rows: RowReader | None = None, part: Range | None = None) -> None:
         # In messages.
         self.path = path
-        self._rows = rows or RowReader(path)
+        self._rows = rows or RowReader(path, once=True)
         # Several inputs, or the one of them that the part is in.
         self._files = self._rows.files if part is None else self._rows.files[part.file : part.file + 1]
         self._part = None if part is None or part.is_whole else part
@@ -60,7 +62,7 @@ class InputSource:
         # Rows, where that is known before they are read.
         self._expected: int | None = None
         try:
-            self._fd = _standard_input() if path == "-" else os.open(self._rows.path, os.O_RDONLY)
+            self._fd = _standard_input() if path == "-" else os.open(self._rows.path, _FLAGS)
             info = os.fstat(self._fd)
             self._blocking = os.get_blocking(self._fd)
             if self._files:
@@ -255,8 +257,7 @@ class InputSource:
             next(Unpack(self._encoding).feed(head), b"")
         except UsageError as error:
             raise UsageError(f"{self.path}: {error}") from error
-        # Those of a named pipe were read with its form.
-        if self._rows.has_header and self.path == "-":
+        if self._rows.has_header:
             self._rows.read_header(await self._first_row())
 
     async def _first_row(self) -> bytes | LongLine:

@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from harness.base.files import opened_for_writing
 from harness.bulk import ProcessSettings
 from harness.bulk.paths import check_apart
 from harness.bulk.results import Tell
@@ -30,7 +31,7 @@ class EventLog:
         self._said_at = -STATUS_EVERY_S
         self._fd = -1
         try:
-            self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666)
+            self._fd = opened_for_writing(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         except OSError as error:
             raise UsageError(f"--events {path}: {error.strerror or error}") from error
         self._path = path

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Ma
 from typing import TYPE_CHECKING, Any
 
 from harness.client.answers import Answers, Usage, oddities_of, summed, usage_of
+from harness.client.claimed_tokens import believed_answers
 from harness.client.conversation import ConversationTask
 from harness.client.errors import BadResponse, ItemError
 from harness.client.protocols import CountedAnswer, provides
@@ -150,9 +151,11 @@ def checked_answers(request: Request, read: Callable[[Request, Any], tuple[Any, 
         raise BadResponse(f"task {request.task.name} cannot read the answer: {why}") from error
     if request.items and found != len(request.items):  # requests about jobs have no items
         raise BadResponse(f"task {request.task.name} read {found} answers for {len(request.items)} items")
-    if type(answers) is Answers or not answers or type(answers[0]) is float or not provides(answers[0], CountedAnswer):
-        return answers
-    return Answers(answers, usage=summed(_usage(answer) for answer in answers))
+    if type(answers) is not Answers:
+        if not answers or type(answers[0]) is float or not provides(answers[0], CountedAnswer):
+            return answers
+        answers = Answers(answers, usage=summed(_usage(answer) for answer in answers))
+    return answers if answers.usage is None else believed_answers(answers, answers.usage, request, what)
 
 
 def _usage(answer: Any) -> Usage | None:

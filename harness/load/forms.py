@@ -58,7 +58,7 @@ NOT_UTF8 = "is not UTF-8; name its encoding, such as --encoding latin-1"
 _BLANK = " \t\r\n"
 
 
-def form_of(path: str, settings: InputSettings | None = None) -> str:
+def form_of(path: str, settings: InputSettings | None = None, is_pipe: bool = False) -> str:
     """The form of a file, by --input-format or its ending. Raises UsageError for an ending that is no form of input."""
     if settings is not None and settings.input_format is not None:
         form = settings.input_format
@@ -66,7 +66,7 @@ def form_of(path: str, settings: InputSettings | None = None) -> str:
         check_ending(path, "read", "JSONL, JSON, CSV, TSV, text, Parquet and Arrow (--input-format names the form)")
         ending = Path(_PACKED.sub("", path)).suffix.lower()
         form = _ENDINGS.get(ending, "jsonl")
-    _check(path, form, settings or InputSettings())
+    _check(path, form, settings or InputSettings(), is_pipe or path == "-")
     return form
 
 
@@ -77,9 +77,10 @@ def check_ending(path: str, verb: str, allowed: str) -> None:
         raise UsageError(f"{path}: {ending} is not {verb}; allowed are {allowed}")
 
 
-def _check(path: str, form: str, settings: InputSettings) -> None:
-    if form in _CONVERTED and path == "-":
-        raise UsageError(f"--input-format {form}: standard input is JSONL, CSV or TSV; give a file")
+def _check(path: str, form: str, settings: InputSettings, is_pipe: bool) -> None:
+    if form in _CONVERTED and is_pipe:
+        what = f"--input-format {form}: standard input" if path == "-" else f"{path}: {form}: a pipe"
+        raise UsageError(f"{what} is JSONL, CSV or TSV; give a file")
     if form in _TABLES and _PACKED.search(path):
         raise UsageError(f"{path}: {form.capitalize()} is packed inside already; unpack the file first")
     if form in _TABLES and settings.encoding is not None:

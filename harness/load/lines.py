@@ -16,7 +16,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
-from harness.base.files import SETTINGS_BYTES_MAX
+from harness.base.files import SETTINGS_BYTES_MAX, chunks_of
 from harness.client.errors import UsageError
 
 # Bytes. A longer line counts as malformed, so that it cannot fill the memory.
@@ -311,9 +311,8 @@ def pieces_of(path: Path, encoding: str | None = None) -> Iterator[bytes]:
     """The decompressed file in pieces of any size, in UTF-8 if its encoding is given."""
     unpack = Unpack(encoding)
     try:
-        with path.open("rb") as file:
-            while chunk := file.read(READ_BYTES):
-                yield from unpack.feed(chunk)
+        for chunk in chunks_of(path, READ_BYTES):
+            yield from unpack.feed(chunk)
         yield unpack.close()
     except OSError as error:
         raise UsageError(f"{path}: {error.strerror or error}") from error

@@ -16,6 +16,7 @@ from typing import Any
 
 import msgspec
 
+from harness.base.files import check_regular
 from harness.client.errors import ItemError, UsageError
 from harness.client.input_settings import InputSettings
 from harness.client.tasks.http.pointer import MISSING, found, kind_of, tokens_of
@@ -94,13 +95,16 @@ class RowReader:
         more: Sequence[str] = (),
         # Fields that rows have beside their columns.
         added: Sequence[str] = (),
+        # A pipe is allowed, because nothing of it is read here; `-` is one.
+        once: bool = False,
     ) -> None:
         self.path = str(path)
         self.columns = dict(columns or {})
         self.settings = settings or InputSettings()
         # Several files, or those of a folder.
         self.files = folder.files_of(self.path, more) if more or Path(self.path).is_dir() else []
-        self.form = "jsonl" if self.files else forms.form_of(self.path, self.settings)
+        self.is_pipe = not self.files and _is_pipe(self.path, once)
+        self.form = "jsonl" if self.files else forms.form_of(self.path, self.settings, self.is_pipe)
         self._added = tuple(added)
         self._pointers = {
             field: tokens_of(column, f"--map {field}")
@@ -125,8 +129,8 @@ class RowReader:
         if (table := forms.table_of(self.path, self.form)) is not None:
             self.count, self.groups = table.count, table.groups
             self._check_columns(table.names)
-        # The first row of standard input is not read here.
-        elif self.has_header and self.path != "-":
+        # What is read of a pipe is gone.
+        elif self.has_header and not self.is_pipe:
             self.read_header(next((raw for raw in self.raw_rows() if isinstance(raw, LongLine) or raw.strip()), b""))
 
     @property
@@ -307,6 +311,19 @@ class RowReader:
             return raw.decode().removesuffix("\r")
         except UnicodeDecodeError as error:
             raise ItemError(f"{forms.NOT_UTF8} ({error.reason} at byte {error.start})") from error
+
+
+def _is_pipe(path: str, allowed: bool) -> bool:
+    """Whether a path is standard input, a pipe or a device; raises UsageError where that is not allowed."""
+    if path == "-" and not allowed:
+        raise UsageError("-: only `process` reads standard input; give a file, which can be read again")
+    try:
+        check_regular(path)
+    except OSError as error:
+        if not allowed:
+            raise UsageError(f"{path}: {error.strerror or error}") from error
+        return True
+    return path == "-"
 
 
 def _outside(text: str, mark: str) -> int:

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from harness.base.files import check_regular
 from harness.client.errors import UsageError
 
 # Rows that are objects of Python at one time.
@@ -24,6 +25,7 @@ class Table:
         # Batches are read in changing threads; the library's own allocator keeps memory for each of them.
         self._arrow.set_memory_pool(self._arrow.system_memory_pool())
         with self._named():
+            check_regular(path)
             file = self._open()
             self.names: list[str] = list((file.schema_arrow if form == "parquet" else file.schema).names)
             # Number of rows; None where the file does not say it.

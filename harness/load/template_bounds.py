@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from harness.base import units
+from harness.load.template_values import BYTES_OF_OBJECT, bytes_of, check_size, check_text
 
 TEXT_MAX = 8 * 1024 * 1024
 """Characters of a text, as of a line of input."""
@@ -23,9 +24,17 @@ TIME_MAX_S = 10.0
 """Seconds in which a template has to write the text of a row."""
 WRITTEN_MAX = 4 * TEXT_MAX
 """Characters that a template may write in all, also into texts that it keeps in variables."""
+MADE_MAX = 256 * 1024 * 1024
+"""Bytes of all texts, lists and tables that a template makes for a row, whether it keeps them or not."""
+SPLIT_MAX = 1_000_000
+"""Characters of a text that is split into many."""
 SLOW_MAX = 100_000
 """Characters or elements that a filter of `SLOW` takes: its time grows with their square, and nothing can stop it."""
 SLOW = frozenset({"wordwrap", "pprint", "striptags", "urlize"})
+SPLITS = frozenset({"split", "rsplit", "splitlines", "wordcount", "list", "batch", "slice", "map", "select", "reject"})
+"""Methods and filters that make a list of a text."""
+WIDE = frozenset({"center", "wordwrap", "batch", "slice", "round"})
+"""Filters with a width or a count."""
 REPEATED_MAX = 100_000
 """Elements of a list that is repeated."""
 INDENT_MAX = 16
@@ -39,9 +48,12 @@ def check_operands(operator: str, left: Any, right: Any) -> None:
     """Raise ValueError if the result would be too large."""
     if operator == "+":
         _check_sum(left, right)
-    elif operator == "%":
-        if isinstance(left, str) and _WIDE.search(left):
+    elif operator == "%" and isinstance(left, str):
+        if _WIDE.search(left):
             raise ValueError(f"a width in {left[:40]!r} is above {WIDTH_MAX}")
+        # A table may be named several times.
+        if check_size(right) * (left.count("%") if isinstance(right, dict) else 1) > TEXT_MAX:
+            raise ValueError(f"a text would have more than {TEXT_MAX} characters")
     elif isinstance(left, int) and isinstance(right, int):
         bits = left.bit_length() * max(right, 0) if operator == "**" else left.bit_length() + right.bit_length()
         if bits > BITS_MAX:
@@ -65,14 +77,27 @@ def check_call(called: Any, arguments: Sequence[Any]) -> None:
         return
     if name == "replace":
         check_filter(name, [text, *arguments])
+    elif name in SPLITS:
+        _check_split(name, text)
     elif name == "join" and arguments and hasattr(arguments[0], "__len__"):
-        check_joined([str(one) for one in arguments[0]], text)
+        texts_of(arguments[0], text)
 
 
-def check_joined(texts: Sequence[str], between: str = "") -> None:
-    """Raise ValueError if the texts are too long together."""
-    if sum(map(len, texts)) + len(between) * len(texts) > TEXT_MAX:
-        raise ValueError(f"a text would have more than {TEXT_MAX} characters")
+def texts_of(values: Iterable[Any], between: str = "") -> list[str]:
+    """The texts of values; raises ValueError if they are too long together."""
+    texts, size = list[str](), 0
+    for value in values:
+        check_text(value)
+        texts.append(str(value))
+        size += len(texts[-1]) + len(between)
+        if size > TEXT_MAX:
+            raise ValueError(f"a text would have more than {TEXT_MAX} characters")
+    return texts
+
+
+def _check_split(name: str, text: str) -> None:
+    if len(text) > SPLIT_MAX:
+        raise ValueError(f"{name}: its text has more than {SPLIT_MAX} characters")
 
 
 def check_filter(name: str, values: Iterable[Any]) -> None:
@@ -86,11 +111,15 @@ def check_filter(name: str, values: Iterable[Any]) -> None:
         check_operands("%", str(text), arguments)
     elif name in SLOW and _size(text) > SLOW_MAX:
         raise ValueError(f"{name}: its text has more than {SLOW_MAX} characters or elements")
+    elif name in SPLITS and isinstance(text, str):
+        _check_split(name, text)
+    elif name == "sum" and any(isinstance(argument, list | tuple) for argument in arguments):
+        raise ValueError("sum: adds numbers; joining lists takes a time that grows with their square")
     elif name == "tojson" and any(isinstance(argument, int) and argument > INDENT_MAX for argument in arguments):
         raise ValueError(f"tojson: an indent is above {INDENT_MAX}")
     elif name == "indent" and isinstance(text, str):
         _check_indent(text, arguments)
-    elif any(isinstance(argument, int) and argument > WIDTH_MAX for argument in arguments):
+    elif name in WIDE and any(isinstance(argument, int) and argument > WIDTH_MAX for argument in arguments):
         raise ValueError(f"{name}: a width is above {WIDTH_MAX}")
 
 
@@ -116,7 +145,7 @@ class Budget:
     def begin(self) -> None:
         """The next row."""
         self._end = time.monotonic() + TIME_MAX_S
-        self._written = 0
+        self._written = self._made = 0
 
     def spend(self, written: int = 0) -> None:
         """A step of a loop, a call, or so many characters; raises ValueError if that is too much."""
@@ -126,10 +155,21 @@ class Budget:
         if time.monotonic() > self._end:
             raise ValueError(f"it did not end within {units.seconds(TIME_MAX_S)}")
 
+    def made(self, value: Any) -> Any:
+        """A new value; raises ValueError if the values of this row are too large together."""
+        self.spend()
+        self._made += bytes_of(value)
+        if self._made > MADE_MAX:
+            raise ValueError(f"it makes values of more than {MADE_MAX} bytes")
+        return value
+
     def steps(self, values: Iterable[Any], written: int) -> Iterator[Any]:
         """The values of a loop, whose body writes so many characters of its own."""
         for value in values:
             self.spend(written)
+            self._made += BYTES_OF_OBJECT
+            if self._made > MADE_MAX:
+                raise ValueError(f"it makes values of more than {MADE_MAX} bytes")
             yield value
 
     def joined(self, pieces: Iterable[str]) -> str:

@@ -1,6 +1,8 @@
 """A template of a row is bounded in text, numbers and time; what people write every day still works."""
 
 import itertools
+import re
+import resource
 import time
 from pathlib import Path
 
@@ -10,6 +12,11 @@ import pytest
 from harness.client.errors import ItemError, UsageError
 from harness.load import template_bounds
 from harness.load.templates import Template, Where
+
+NESTED = (
+    "{% set a, b = namespace(x=(1,)), namespace(x=(1,)) %}"
+    "{% for k in range(60) %}{% set a.x = (a.x, a.x) %}{% set b.x = (b.x, b.x) %}{% endfor %}"
+)
 
 
 def filled(tmp_path: Path, text: str, **row: object) -> str:
@@ -53,10 +60,43 @@ def filled(tmp_path: Path, text: str, **row: object) -> str:
         "{{ [1] | slice(10 ** 9) | list }}",
         "{{ [1] | tojson(indent=10 ** 9) }}",
         "{{ 1.5 | round(10 ** 9, 'ceil') }}",
+        # Lists in lists, whose text is much longer than they are.
+        "{{ [[0] * 100000] * 100000 }}",
+        "{{ [[0] * 100000] * 100000 ~ '' }}",
+        "{{ ([[0] * 100000] * 100000) | string }}",
+        "{{ ([[0] * 100000] * 100000) | string | length }}",
+        "{{ '%s' % ([[[0] * 100000] * 100000],) }}",
+        "{{ '%(a)s' * 1000 % {'a': 'b' * 100000} }}",
+        "{{ ([[0] * 100000] * 100000) | upper | length }}",
+        "{{ [[[0] * 100000] * 100000] | join | length }}",
+        "{{ ([[0] * 100000] * 100000) | sort | length }}",
+        "{{ {'a': [[0] * 100000] * 100000}.items() }}",
+        # Lists that hold the one before twice: to compare, hash or sort them takes for ever.
+        NESTED + "{{ a.x == b.x }}",
+        NESTED + "{{ a.x in [b.x] }}",
+        NESTED + "{{ [a.x] == [b.x] }}",
+        NESTED + "{{ a.x is eq b.x }}",
+        NESTED + "{{ [a.x, b.x] | sort }}",
+        NESTED + "{{ [a.x, b.x] | max }}",
+        NESTED + "{{ ([a.x, b.x] | select('eq', b.x) | list) | length }}",
+        NESTED + "{{ {a.x: 1} }}",
+        NESTED + "{{ {}.get(a.x) }}",
+        NESTED + "{{ {'c': 1}[a.x] }}",
+        # Many values, none of which is large.
+        "{% set n = namespace(t=0) %}{% for k in range(99999) %}{% set n.t = [n.t, [0] * 99999] %}{% endfor %}",
+        "{% set n = namespace(t=0) %}{% for k in range(99999) %}{% set n.t = [n.t, 'a' * 99999 ~ k] %}{% endfor %}",
+        "{% set n = namespace(t=0) %}{% for k in range(99999) %}{% set n.t = [n.t, range(99999) | list] %}{% endfor %}",
+        "{% set n = namespace(t=0) %}{% for k in range(99999) %}{% set n.t = [n.t, dict(a='b' * 9999)] %}{% endfor %}",
+        "{{ ('a,' * 4000000).split(',') | length }}",
+        "{{ ('a ' * 4000000) | wordcount }}",
+        "{{ ('a' * 8000000) | list | length }}",
+        "{{ ('a' * 8000000) | batch(1) | list | length }}",
+        "{{ ('a' * 8000000) | map('upper') | list | length }}",
+        "{{ ([[1]] * 100000) | sum(start=[]) | length }}",
     ],
 )
 def test_a_text_or_number_without_end_is_a_bad_row(tmp_path: Path, text: str) -> None:
-    with pytest.raises(ItemError, match=r"more than|above|unsafe"):
+    with pytest.raises(ItemError, match=r"more than|above|unsafe|sum: adds numbers"):
         filled(tmp_path, text)
 
 
@@ -86,9 +126,34 @@ def test_each_row_has_its_own_time(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         assert row["prompt"] == str(number)
 
 
-def test_a_condition_is_bounded_too() -> None:
+@pytest.mark.parametrize(
+    "condition", ['"a" * n > ""', '"a" ~ [[0] * 99999] * n', "[[0] * 99999] * n == 1", "[[[0] * 99999] * n] is eq 1"]
+)
+def test_a_condition_is_bounded_too(condition: str) -> None:
     with pytest.raises(ItemError, match="more than"):
-        Where('"a" * n > ""').holds({"n": 10**10})
+        Where(condition).holds({"n": 99_999} if "[" in condition else {"n": 10**10})
+
+
+def test_the_memory_of_a_row_is_bounded(tmp_path: Path) -> None:
+    """Whatever it keeps: 256 MiB of values, counted roughly, of a template that would keep 80 GB."""
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    keeps = "{% set n = namespace(t=0) %}{% for k in range(99999) %}{% set n.t = [n.t, [k] * 99999] %}{% endfor %}"
+    with pytest.raises(ItemError, match="it makes values of more than 268435456 bytes"):
+        filled(tmp_path, keeps)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 1024 * 1024
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("{{ [1, 2] | map('string') }}", "a generator has no text; `| list` or `| join(', ')`"),
+        ("{{ namespace(a=1) }}", "a namespace has no text; write one of its values"),
+    ],
+)
+def test_a_value_without_a_text_is_a_bad_row(tmp_path: Path, text: str, said: str) -> None:
+    """jinja2 would send `<generator object ...>` to the model."""
+    with pytest.raises(ItemError, match=re.escape(said)):
+        filled(tmp_path, text)
 
 
 @pytest.mark.parametrize(
@@ -105,6 +170,19 @@ def test_a_condition_is_bounded_too() -> None:
         ("{% for a in [[1, [2]], [3]] recursive %}{{ a if a is number else loop(a) }}{% endfor %}", "123"),
         ("{{ [1, 2] | join(', ') }}{{ ['a', name] | join(d='+') }}{{ '/'.join(['b', 'c']) }}", "1, 2a+teab/c"),
         ("{% macro hi(who) %}Hi {{ who }}!{% endmacro %}{{ hi(name) }}{% set x %}a{{ name }}{% endset %}{{ x }}", None),
+        ("{{ {'a': [1, 'b']} }} {{ (1, 2) }} {{ [name] * 2 }} {{ 1 < 2 <= 3 }} {{ name in ['tea', 'oil'] }}", None),
+        ("{{ [3, 1] | sort | first }} {{ ['a', 'b'] | map('upper') | join }} {{ [1, 2] | sum(start=5) }}", None),
+        ("{{ {'a': 1, 2: 'b'}.items() | list }} {{ '%(a)s-%(a)s' % {'a': name} }} {{ name | default(20000) }}", None),
+        ("{{ name.split('e') }} {{ name | list }} {{ (1, 2) == (1, 2) }} {{ [1, 2][0] }} {{ {'x': 5}['x'] }}", None),
+        (
+            "{{ [{'k': 1}, {'k': 2}] | groupby('k') | length }} {{ [1, [2]] | tojson }} {{ [1, 1] | unique | list }}",
+            None,
+        ),
+        (
+            "{% for a, b in {'x': 1} | dictsort %}{{ a }}={{ b }}{% endfor %} {{ [1, 2] is iterable }} {{ 5 is odd }}",
+            None,
+        ),
+        ("{% set (a, b) = (1, 2) %}{{ a + b }} {{ not none_given is defined }} {{ ['x', ('y', ['z'])] }}", None),
         ("{% for k in [] %}{{ k }}{% else %}nothing{% endfor %}{{ [1, 2, 3] | batch(2) | list }}", None),
     ],
 )

@@ -51,6 +51,8 @@ def _why_unusable(path: str | Path) -> str | None:
     exists, directory = os.path.exists(path), os.path.dirname(path) or "."
     if not exists and not os.path.isdir(directory):
         return "its directory does not exist"
+    if exists and not os.path.isfile(path):
+        return "it is not a regular file"
     if os.access(path if exists else directory, os.R_OK | os.W_OK):
         return None
     return "it cannot be read and written" if exists else "its directory cannot be written"

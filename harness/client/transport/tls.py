@@ -52,7 +52,8 @@ class Tls:
 
 def _check_file(name: str, path: str) -> None:
     if not Path(path).is_file():
-        what = "is a directory" if Path(path).is_dir() else "there is no such file"
+        found = "is a directory" if Path(path).is_dir() else "is a pipe or device"
+        what = found if Path(path).exists() else "there is no such file"
         raise SettingError(f"{name} {path}: {what}; expected a file in PEM format")
     try:
         text = Path(path).read_bytes()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from harness.client.answers import is_count, usage_of
+from harness.client.answers import Answers, is_count, usage_of
 from harness.client.protocols import CountedAnswer, TokenCounts, provides
 from harness.client.types import Outcome, Request, Response
 from harness.measure.prompt_result import TokenSums
@@ -39,6 +39,8 @@ class TokenTally:
 
 def usage_in(answers: tuple[Any, ...]) -> TokenCounts | None:
     """The server's counts of a whole request; None if it did not count."""
+    if isinstance(answers, Answers):
+        return answers.usage
     if len(answers) == 1 and provides(answers[0], CountedAnswer):
         return answers[0].usage
     return usage_of(answers)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import msgspec
 
-from harness.base.files import write_atomically
+from harness.base.files import check_regular, write_atomically
 from harness.client.errors import UsageError
 from harness.measure.judge.conditions import FinishedRun
 from harness.measure.record.plan import PLAN_FILE, Measured, Plan, read_plan
@@ -45,6 +45,7 @@ def write_result(result: RunResult, directory: Path) -> None:
 
 def _decoded(file: Path, missing: str) -> RunResult:
     try:
+        check_regular(file)
         return decode(file.read_bytes())
     except FileNotFoundError:
         raise UsageError(missing) from None

@@ -66,6 +66,11 @@ class Field(msgspec.Struct, frozen=True):
 def field_of(text: str, where: str) -> Field:
     """The field that stands between `{{` and `}}`; raises SettingError."""
     match = _FIELD.fullmatch(text)
+    if _is_expression(text if match is None else match["source"]):
+        raise SettingError(
+            f"{where}: {{{{{text}}}}}: is an expression of jinja2, and only fields are allowed here; "
+            "--template FIELD=FILE makes a field from others"
+        )
     if match is None:
         raise SettingError(f"{where}: {{{{{text}}}}} is no field; expected {{{{ name }}}} or {{{{ name:type }}}}")
     source, kind = match["source"], match["kind"] or "any"
@@ -79,6 +84,11 @@ def field_of(text: str, where: str) -> Field:
             raise SettingError(f"{where}: {{{{{text}}}}}: ? and a default exclude each other")
         default = _default(match["default"], kind, source, f"{where}: {{{{{text}}}}}")
     return Field(source, tokens, kind, bool(match["optional"]), default)
+
+
+def _is_expression(text: str) -> bool:
+    """Whether it has a filter or a condition. A column with such a name is reached by a pointer: {{ /a|b }}."""
+    return not text.strip().startswith("/") and re.search(r"\||\bif\b.*\belse\b", text) is not None
 
 
 def _default(text: str, kind: str, source: str, where: str) -> Any:

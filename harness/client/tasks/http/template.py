@@ -206,6 +206,11 @@ def made_text(made: Sequence[Make]) -> Varying:
 def _check_marks(piece: str, where: str) -> None:
     if "{{" in piece:
         raise SettingError(f"{where}: {{{{ without }}}} in {piece[:60]!r}")
+    if "{%" in piece:
+        raise SettingError(
+            f"{where}: {{% in {piece[:60]!r} begins a statement of jinja2, and only fields are allowed here; "
+            """--template FIELD=FILE makes a field from others, and {{ "{%" }} is the text"""
+        )
 
 
 def _unquoted(text: str, where: str) -> str:
