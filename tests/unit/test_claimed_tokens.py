@@ -10,9 +10,9 @@ import pytest
 
 from harness import plugins
 from harness.client import Http
+from harness.client.task_calls import answers_of, plain_answers_of
 from harness.client.tasks.chat import Usage
 from harness.client.transport.event_stream import SseSplitter
-from harness.client.task_calls import answers_of, plain_answers_of
 from harness.client.types import Answers, Item, Request, Task
 
 
