@@ -38,11 +38,11 @@ def per_case(result: RunResult, words: Callable[[Case], str]) -> str:
     return " ".join(f"{name}: {words(case)}." for name, case in named)
 
 
-def percentiles_words(spread: Distribution, names: tuple[str, ...] = ("p50", "p99")) -> str:
+def percentiles_words(spread: Distribution) -> str:
     """`p50 120 ms, p99 134 ms`, or `no data`."""
     if not spread.n:
         return "no data"
-    return ", ".join(f"{name.replace('_', '.')} {labels.percentile(spread, name)}" for name in names)
+    return ", ".join(f"{name} {labels.percentile(spread, name)}" for name in ("p50", "p99"))
 
 
 def partial_words(result: RunResult) -> str:

@@ -30,20 +30,20 @@ def command(broker: str, concurrency: int, **values: Any) -> None:
     if (values["profile"] is None) == (values["task"] is None):
         raise UsageError("name the engine: --server PROFILE (a mock) or --task TASK (a real model)")
     try:
-        times = filled(JobTimes, values).settings()
         recipe = _recipe(values)
+        process = filled(
+            WorkerProcess,
+            values,
+            broker=broker,
+            factory=recipe.factory,
+            arguments=recipe.arguments_json,
+            concurrency=concurrency,
+            name=f"paceline-{os.getpid()}",
+        )
+        process.settings()
         check_broker(broker)
     except (JobsError, ValueError) as error:
         raise UsageError(str(error)) from None
-    process = WorkerProcess(
-        broker=broker,
-        factory=recipe.factory,
-        arguments=recipe.arguments_json,
-        concurrency=concurrency,
-        retry_delay_s=times.retry_delay_s,
-        keep_s=times.keep_s,
-        name=f"paceline-{os.getpid()}",
-    )
     raise SystemExit(work(process))
 
 

@@ -35,7 +35,7 @@ class WorkerRecipe:
         return [
             *(sys.executable, "-P", "-m", "model_server.jobs.worker"),
             *("--broker", broker, "--factory", self.factory, "--arguments", self.arguments_json),
-            *("--retry-delay", str(settings.retry_delay_s), "--keep", str(settings.keep_s)),
+            *("--job-retry-delay", str(settings.retry_delay_s), "--job-keep", str(settings.keep_s)),
             *("--name", name, "--concurrency", str(concurrency)),
         ]
 

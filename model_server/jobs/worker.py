@@ -30,8 +30,8 @@ import redis
 from celery.exceptions import Reject
 
 from harness.base.options import add_options, filled, option
-from harness.base.quantity import duration_s
 from model_server.http.app import App
+from model_server.jobs.command import JobTimes
 from model_server.jobs.execute import answer
 from model_server.jobs.job import ALONE_MAX, TOGETHER_MAX, ItemResult, JobSettings, ended_worker, item_error
 from model_server.jobs.queue import TASK, celery_app, visibility_s
@@ -130,8 +130,7 @@ class Runtime:
 class Patience:
     """Retries a call to Redis until it answers. Only for calls that may be repeated."""
 
-    def __init__(self, again_s: float = ASK_AGAIN_S) -> None:
-        self._again_s = again_s
+    def __init__(self) -> None:
         self._logged_at = -math.inf
 
     async def __call__(self, ask: Callable[[], Awaitable[T]]) -> T:
@@ -142,7 +141,7 @@ class Patience:
                 if time.monotonic() - self._logged_at >= LOG_EVERY_S:
                     self._logged_at = time.monotonic()
                     log.warning("Redis does not answer, the worker waits for it: %s", error)
-                await asyncio.sleep(self._again_s)
+                await asyncio.sleep(ASK_AGAIN_S)
 
 
 def build(url: str, settings: JobSettings, make_app: MakeApp) -> Any:
@@ -184,22 +183,13 @@ def build(url: str, settings: JobSettings, make_app: MakeApp) -> Any:
 
 
 @dataclass(frozen=True)
-class WorkerProcess:
+class WorkerProcess(JobTimes):
     """One worker: the Redis of its jobs, and the recipe of its app."""
 
     broker: str = option("", "Redis URL, redis://HOST:PORT/DB.", metavar="URL")
     factory: str = option("", "Function that makes the app, MODULE:FUNCTION.", metavar="MODULE:FUNCTION")
     arguments: str = option("{}", "Keyword arguments of the function.", metavar="JSON")
     concurrency: int = option(1, "Processes, each with an engine of its own.", least=1, most=64)
-    retry_delay_s: float = option(
-        JobSettings.retry_delay_s,
-        "Seconds before an item that met a server error is computed again.",
-        kind=duration_s,
-        least=0,
-    )
-    keep_s: float = option(
-        JobSettings.keep_s, "Seconds that a job and its results are kept from its end.", kind=duration_s, least=0
-    )
     name: str = option("", "Unique name of this worker [default: from the process id].")
 
 
@@ -210,7 +200,7 @@ def work(process: WorkerProcess) -> int:
     module, _, function = process.factory.partition(":")
     make = getattr(importlib.import_module(module), function)
     arguments = json.loads(process.arguments)
-    settings = JobSettings(retry_delay_s=process.retry_delay_s, keep_s=process.keep_s)
+    settings = process.settings()
     # The warning is about root and pickle; only JSON is accepted here.
     warnings.filterwarnings("ignore", category=SecurityWarning)
     logging.basicConfig(level=logging.WARNING, format="worker: %(message)s", stream=sys.stderr)

@@ -99,16 +99,16 @@ def _elided(text: str, kept: int) -> str:
     return text[:head] + "…" + text[len(text) - (kept - head) :] if kept > head else text[:head] + "…"
 
 
-def wrapped(text: str, width: float, lines_max: int = 2, size: float = TEXT, weight: str = "normal") -> list[str]:
+def wrapped(text: str, width: float, lines_max: int = 2, size: float = TEXT) -> list[str]:
     """At most `lines_max` lines of at most `width` inches, broken after punctuation where possible."""
     lines: list[str] = []
     rest = text
-    while rest and len(lines) < lines_max - 1 and text_width(rest, size, weight) > width:
-        kept = _prefix(rest, width, size, weight)
+    while rest and len(lines) < lines_max - 1 and text_width(rest, size) > width:
+        kept = _prefix(rest, width, size, "normal")
         cut = _break(rest, kept)
         lines.append(rest[:cut].rstrip())
         rest = rest[cut:].lstrip()
-    return [*lines, fitted(rest, width, size, weight)] if rest else lines
+    return [*lines, fitted(rest, width, size)] if rest else lines
 
 
 def _break(text: str, kept: int) -> int:

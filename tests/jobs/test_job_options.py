@@ -39,7 +39,7 @@ def test_a_worker_hands_them_on(started: list[Any]) -> None:
     options = ["--broker", "redis://127.0.0.1:1/0", "--server", "null", "--job-keep", "60", "--job-retry-delay", "0.5"]
     result = run(worker.command, *options)
     assert result.exit_code == 0, result.output
-    assert (started[0].keep_s, started[0].retry_delay_s) == (60, 0.5)
+    assert (started[0].job_keep_s, started[0].job_retry_delay_s) == (60, 0.5)
 
 
 @pytest.mark.parametrize("option", ["--job-keep", "--job-retry-delay"])

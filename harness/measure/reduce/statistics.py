@@ -159,9 +159,9 @@ def histogram(pooled: Array) -> tuple[list[float], list[int]]:
     return [float(f"{edge / 1e9:.6g}") for edge in edges], np.diff(places).tolist()
 
 
-def percentile_of(values: Array, allowed: Sequence[str] = ("p99", "p95", "p90", "p50")) -> tuple[str, float] | None:
-    """The highest of these percentiles that n allows, as (name, seconds); None if n allows none of them."""
-    for name in allowed:
+def percentile_of(values: Array) -> tuple[str, float] | None:
+    """The highest percentile up to p99 that n allows, as (name, seconds); None if n allows none."""
+    for name in ("p99", "p95", "p90", "p50"):
         if len(values) >= LEAST_N[name]:
             place = rank(len(values), PERCENTILES[name])
             return name, _seconds(np.partition(values, place)[place])

@@ -53,8 +53,8 @@ def unit(vector: Sequence[float]) -> Array | None:
 class FromServer:
     """POST /v1/embeddings on the same server, through the same layers; its exchanges count as calls of the layer."""
 
-    def __init__(self, task: Embed | None = None) -> None:
-        self._task = task or Embed()
+    def __init__(self) -> None:
+        self._task = Embed()
 
     async def __call__(self, text: str, send: Send, deadline: float, /) -> tuple[Array | None, tuple[Attempt, ...]]:
         request = self._task.request((Item(0, text, self._task),))
