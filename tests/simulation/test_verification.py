@@ -37,6 +37,7 @@ def test_the_same_server_is_not_refuted_and_gets_the_same_schedules(tmp_path: Pa
     assert refused["burst of 64"].status == "supported"
 
 
+@pytest.mark.no_cover
 def test_a_server_that_is_a_fifth_slower_is_refuted(tmp_path: Path) -> None:
     found = verified(0.024, tmp_path)
     assert found.status == "refuted"

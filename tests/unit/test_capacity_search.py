@@ -56,6 +56,7 @@ def noisy(capacity: float, rng: Random, sd: float = 0.3, z: float = 2.0) -> Judg
     return judge
 
 
+@pytest.mark.no_cover
 @given(capacity=st.floats(0.2, 4e5), start=st.floats(0.5, 1000.0), width=st.sampled_from([0.05, 0.15, 0.5]))
 @settings(max_examples=200, deadline=None)
 def test_the_interval_holds_the_capacity_and_is_as_narrow_as_asked_for(
@@ -85,6 +86,7 @@ def test_a_concurrency_is_a_whole_number(capacity: int, start: int) -> None:
     assert narrow(found.low, found.high, rules.width, whole=True)
 
 
+@pytest.mark.no_cover
 @given(seed=st.integers(0, 10**6), capacity=st.floats(2.0, 5e4), sd=st.sampled_from([0.0, 0.05, 0.3, 1.0]))
 @settings(max_examples=150, deadline=None)
 def test_noise_ends_within_the_budget(seed: int, capacity: float, sd: float) -> None:
@@ -94,6 +96,7 @@ def test_noise_ends_within_the_budget(seed: int, capacity: float, sd: float) -> 
     assert all(one.trials <= rules.trials_max for one in seen)
 
 
+@pytest.mark.no_cover
 def test_a_pass_is_not_above_the_truth_beyond_the_error_rate() -> None:
     """The interval of one look errs at 2.5 %; three looks at most, and a long run."""
     above = wide = missed = 0

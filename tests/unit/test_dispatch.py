@@ -170,6 +170,7 @@ class Overload:
         self.awaited.append((self.started + self.app.dispatcher.waiting, begun, hint_s))
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize(
     "capacity",
     [

@@ -39,6 +39,7 @@ def alarms(make: Callable[[], list[Array]], experiments: int = EXPERIMENTS) -> f
     return sum(drift(make()) is not None for _ in range(experiments)) / experiments
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("repeats", [1, 4])
 @pytest.mark.parametrize(("load", "requests"), [(0.5, 600), (0.8, 600), (0.8, 5_000)])
 def test_a_steady_queue_drifts_in_at_most_5_percent_of_runs(load: float, requests: int, repeats: int) -> None:
@@ -126,6 +127,7 @@ def test_a_server_that_becomes_slower_is_named_and_the_run_stays_valid(tmp_path:
     assert case.service_drift.last_s / case.service_drift.first_s == pytest.approx(1 / 0.85**2, rel=0.05)
 
 
+@pytest.mark.no_cover
 def test_a_backlog_on_a_server_that_becomes_slower_drifts_but_neither_a_steady_one_nor_unbounded(
     tmp_path: Path,
 ) -> None:

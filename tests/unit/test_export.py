@@ -163,6 +163,7 @@ class _Sink(io.StringIO):
         return len(text)
 
 
+@pytest.mark.no_cover
 def test_memory_does_not_grow_with_the_rows(tmp_path: Path) -> None:
     """Eight times the rows, the same memory: blocks are made one by one."""
     peaks = []

@@ -252,6 +252,7 @@ ACTIONS = st.lists(
 )
 
 
+@pytest.mark.no_cover
 @given(ACTIONS, st.integers(1, 4))
 @settings(max_examples=300, deadline=None)
 def test_no_slot_and_no_wake_up_is_ever_lost(actions: list[tuple[str, int]], value: int) -> None:

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -198,6 +199,7 @@ def test_a_short_application_leaves_its_slots_to_the_others() -> None:
     assert max(sends[1].done) <= 12.0
 
 
+@pytest.mark.no_cover
 def test_clients_that_share_a_limit_queue_less_than_with_limits_of_their_own(tmp_path: Path) -> None:
     """Four applications in the product: even shares; one timeline of one limit, not the sum of four equal ones."""
     runs = {}

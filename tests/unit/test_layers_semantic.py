@@ -136,6 +136,7 @@ def clustered(rng: np.random.Generator, count: int, dimensions: int = 96) -> np.
     return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
 
 
+@pytest.mark.no_cover
 @given(st.integers(1, 900), st.sampled_from([0.3, 0.8, 0.95]), st.integers(0, 2**32 - 1))
 def test_the_index_finds_exactly_what_looking_at_all_finds(count: int, cosine: float, seed: int) -> None:
     """Also past its size, where the oldest have given way, and after each change of its head."""

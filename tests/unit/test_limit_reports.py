@@ -27,6 +27,7 @@ def feed(
     return values
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("maximum", [8, 16, 64])
 def test_a_slower_service_at_the_maximum_does_not_discredit_reports(maximum: int) -> None:
     """Nothing was doubled there, so the growth of the limit cannot be the reason, at whichever answer it begins."""

@@ -57,6 +57,7 @@ def summarized(directory: Path) -> RunResult | str:
         return str(error)
 
 
+@pytest.mark.no_cover
 def test_a_flipped_bit_is_harmless_or_named(whole: Path, tmp_path: Path) -> None:
     """Anywhere in any file that a report is made of: the same figures, or a verdict that names the file."""
     right = summarize_run(whole)

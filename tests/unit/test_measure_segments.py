@@ -131,6 +131,7 @@ def test_a_torn_header_after_closed_segments_is_damage_and_without_them_is_none(
     assert unreadable(tmp_path, "sync") == ([f"the header is torn ({path.name})"], [])
 
 
+@pytest.mark.no_cover
 @pytest.mark.usefixtures("small")
 def test_flipped_bits_of_compressed_segments_are_found_and_named(tmp_path: Path) -> None:
     """Also of a killed process. Harmless are bits of gzip's own time and name, and those that fill up its last byte."""

@@ -80,6 +80,7 @@ def test_an_even_server_is_hardly_ever_called_unsettled(requests: int, load: flo
     assert share(lambda: even_server(requests, load, rng))[1] <= 0.05
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("workers", [1, 5])
 @pytest.mark.parametrize(("load", "requests"), [(0.8, 600), (0.9, 300), (0.9, 600), (0.9, 1_500)])
 def test_a_busy_queue_is_hardly_ever_called_unsettled(workers: int, load: float, requests: int) -> None:
