@@ -20,7 +20,8 @@ from harness.client.layer_settings import LayerSettings
 from harness.client.protocols import BatchingStrategy, provides, uses_priorities
 from harness.client.transport.open_files import raise_limit
 from harness.client.types import Send, Strategy
-from harness.load.rows import RowReader, columns_of
+from harness.load.mapped_fields import columns_of
+from harness.load.rows import RowReader
 
 
 class Prepared(NamedTuple):

@@ -91,21 +91,11 @@ def command(inputs: tuple[str, ...], **options: Any) -> int:
     5 stopped before the end (Ctrl-C, server gone, disk full): --resume continues.
     """
     from harness.bulk.fleet.fleet_settings import FleetSettings
-    from harness.bulk.fleet.parts import in_folder, list_in
     from harness.cli.live import live_view
     from harness.cli.process_show import Show
     from harness.live.process_board import ProcessBoard
 
-    settings = _settings(options | {"inputs": inputs})
-    fleet = filled(FleetSettings, options)
-    if in_folder(settings.output):
-        if fleet.workers is None:
-            raise UsageError(
-                f"--output {settings.output}: is a folder, which --workers N fills with parts; name a file"
-            )
-        # A folder is for parts.
-        settings = dataclasses.replace(settings, output=list_in(settings.output))
-        fleet = dataclasses.replace(fleet, keep_parts=True)
+    settings, fleet = _in_folder(_settings(options | {"inputs": inputs}), filled(FleetSettings, options))
     if options["as_json"] and settings.output == "-":
         raise UsageError("--json and --output - both write to stdout")
     check_json_output(options["as_json"])
@@ -121,6 +111,18 @@ def command(inputs: tuple[str, ...], **options: Any) -> int:
 
         click.echo(msgspec.json.encode(summary).decode())
     return exit_code(summary)
+
+
+def _in_folder(settings: ProcessSettings, fleet: FleetSettings) -> tuple[ProcessSettings, FleetSettings]:
+    """An output that is a folder is for parts."""
+    from harness.bulk.fleet.parts import in_folder, list_in
+
+    if not in_folder(settings.output):
+        return settings, fleet
+    if fleet.workers is None:
+        raise UsageError(f"--output {settings.output}: is a folder, which --workers N fills with parts; name a file")
+    output = list_in(settings.output)
+    return dataclasses.replace(settings, output=output), dataclasses.replace(fleet, keep_parts=True)
 
 
 def _settings(options: dict[str, Any]) -> ProcessSettings:

@@ -39,6 +39,20 @@ def columns_option(source: str = "--input") -> Any:
     )
 
 
+def field_columns(texts: Iterable[str], flag: str) -> dict[str, str]:
+    """Field -> column, from `FIELD=COLUMN,...`; raises UsageError that names the flag."""
+    columns: dict[str, str] = {}
+    for text in texts:
+        for part in text.split(","):
+            field, equals, column = (piece.strip() for piece in part.partition("="))
+            if not equals or not field or not column:
+                raise UsageError(f"{flag} {text}: {part!r} is not FIELD=COLUMN")
+            if field in columns:
+                raise UsageError(f"{flag} {text}: {field} is given twice")
+            columns[field] = column
+    return columns
+
+
 @dataclass(frozen=True)
 class InputSettings:
     """How the rows of an input file are read. None: as the file's name and its first line say."""

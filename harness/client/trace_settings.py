@@ -9,6 +9,7 @@ from harness.base.options import first_given, option
 from harness.base.quantity import duration_s
 from harness.client.checks import flags_between
 from harness.client.errors import UsageError
+from harness.client.input_settings import field_columns
 
 FORMS = ("mooncake", "burstgpt", "azure", "columns")
 """Forms of traces."""
@@ -119,17 +120,10 @@ class TraceSettings:
 
 def trace_columns(texts: Iterable[str]) -> dict[str, str]:
     """Field of a trace -> column, from `FIELD=COLUMN,...`; raises UsageError."""
-    columns: dict[str, str] = {}
-    for text in texts:
-        for part in text.split(","):
-            field, equals, column = (piece.strip() for piece in part.partition("="))
-            if not equals or not field or not column:
-                raise UsageError(f"--columns {text}: {part!r} is not FIELD=COLUMN")
-            if field not in FIELDS:
-                raise UsageError(f"--columns {text}: {field!r} is no field of a trace; fields are {', '.join(FIELDS)}")
-            if field in columns:
-                raise UsageError(f"--columns {text}: {field} is given twice")
-            columns[field] = column
+    columns = field_columns(texts, "--columns")
+    for field in columns:
+        if field not in FIELDS:
+            raise UsageError(f"--columns: {field!r} is no field of a trace; fields are {', '.join(FIELDS)}")
     if texts and (missing := [field for field in FIELDS[:3] if field not in columns]):
         raise UsageError(f"--columns: {' and '.join(missing)} missing; needed are arrival, input and output")
     return columns

@@ -26,8 +26,8 @@ from harness.experiment.session_cases import applications, processes, session_lo
 from harness.experiment.settings import RunSettings
 from harness.experiment.spec import SAMPLE_PAIRS, CaseSpec
 from harness.experiment.streaming import streamed
+from harness.load.mapped_fields import columns_of
 from harness.load.pacers.replay import Replay
-from harness.load.rows import columns_of
 from harness.load.schedule import BACKLOG, check, compute
 from harness.load.workloads.jsonl import Jsonl
 from harness.load.workloads.synthetic import Synthetic

@@ -49,7 +49,7 @@ from harness.experiment.prompts import built, planned
 from harness.experiment.settings import RunSettings
 from harness.load.chat_rows import parameters_of
 from harness.load.lengths import INPUT_NAMES, drawn, parse
-from harness.load.rows import columns_of
+from harness.load.mapped_fields import columns_of
 from harness.load.workloads.jsonl import Jsonl
 from harness.load.workloads.prompts import Prompts
 from harness.load.workloads.synthetic import Synthetic

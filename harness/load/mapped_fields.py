@@ -1,4 +1,4 @@
-"""Checks that `--map` names fields that the tasks have."""
+"""The fields and columns of `--map`, and the check that the tasks have these fields."""
 
 from __future__ import annotations
 
@@ -6,11 +6,22 @@ import difflib
 from collections.abc import Collection, Iterable, Sequence
 
 from harness.client.errors import UsageError
+from harness.client.input_settings import field_columns
 from harness.client.protocols import FieldsTask, provides
+from harness.client.tasks.http.pointer import tokens_of
 from harness.client.types import Task
 
 _SHOWN = 12
 _FIRST = ("text", "prompt", "messages", "input")
+
+
+def columns_of(texts: Iterable[str]) -> dict[str, str]:
+    """Field of the task -> column of the input, or a JSON Pointer into the row; raises UsageError."""
+    columns = field_columns(texts, "--map")
+    for field, column in columns.items():
+        if column.startswith("/"):
+            tokens_of(column, f"--map {field}")
+    return columns
 
 
 def check_fields(columns: Iterable[str], tasks: Sequence[Task], others: Collection[str] = ()) -> None:

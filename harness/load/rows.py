@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,9 +29,6 @@ _DELIMITERS = (",", ";", "\t", "|")
 _COLUMNS_SHOWN = 12
 _object = msgspec.json.Decoder(dict[str, Any]).decode
 
-Columns = dict[str, str]
-"""Field of the task -> column of the input, or a JSON Pointer into the row."""
-
 
 def _decode(raw: bytes) -> dict[str, Any]:
     """A line as an object; raises ItemError or `msgspec.DecodeError`."""
@@ -42,22 +39,6 @@ def _decode(raw: bytes) -> dict[str, Any]:
         value = msgspec.json.decode(raw)
         raise ItemError(f"expected a JSON object, got {kind_of(value)}") from None
     return row
-
-
-def columns_of(texts: Iterable[str]) -> Columns:
-    """The columns that `FIELD=COLUMN,...` names; raises UsageError."""
-    columns: Columns = {}
-    for text in texts:
-        for part in text.split(","):
-            field, equals, column = (piece.strip() for piece in part.partition("="))
-            if not equals or not field or not column:
-                raise UsageError(f"--map {text}: {part!r} is not FIELD=COLUMN")
-            if field in columns:
-                raise UsageError(f"--map {text}: {field} is given twice")
-            if column.startswith("/"):
-                tokens_of(column, f"--map {field}")
-            columns[field] = column
-    return columns
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from harness.client.errors import UsageError
 from harness.client.input_settings import InputSettings
 from harness.client.types import Item
 from harness.load.chat_rows import parameters_of
-from harness.load.rows import columns_of
+from harness.load.mapped_fields import columns_of
 from harness.load.workloads.jsonl import Jsonl
 
 TABLE = "id,lang,body,n\n1,en,Late parcel,3\n2,de,Paket,4\n3,en,No parcel,x\n"

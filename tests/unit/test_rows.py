@@ -17,7 +17,8 @@ from harness.client.errors import ItemError, UsageError
 from harness.client.input_settings import InputSettings
 from harness.load.csv_records import Records
 from harness.load.lines import LINE_MAX, LongLine
-from harness.load.rows import RowReader, columns_of
+from harness.load.mapped_fields import columns_of
+from harness.load.rows import RowReader
 from harness.load.workloads.jsonl import Jsonl
 
 CELLS = some.lists(some.lists(some.text('ab,;"\n\r\té ', max_size=6), min_size=2, max_size=2).filter(any), max_size=8)

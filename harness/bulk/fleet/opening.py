@@ -30,7 +30,8 @@ from harness.client import stack
 from harness.client.errors import UsageError
 from harness.client.transport.origin import origin_of
 from harness.client.transport.server import check_answers, check_url
-from harness.load.rows import RowReader, columns_of
+from harness.load.mapped_fields import columns_of
+from harness.load.rows import RowReader
 
 
 class Opening:

@@ -39,7 +39,8 @@ from harness.client.errors import UsageError
 from harness.client.figures import LayerCounts, counts_of, summed
 from harness.client.protocols import uses_priorities
 from harness.client.types import Send, Strategy
-from harness.load.rows import RowReader, columns_of
+from harness.load.mapped_fields import columns_of
+from harness.load.rows import RowReader
 from harness.strategies.priority import Priority
 
 # Ranges at once: one that is sent, and one whose last calls are in flight.
