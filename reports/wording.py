@@ -45,6 +45,15 @@ def percentiles_words(spread: Distribution) -> str:
     return ", ".join(f"{name} {labels.percentile(spread, name)}" for name in ("p50", "p99"))
 
 
+def latency_words(result: RunResult) -> str:
+    """Median and p99 of latency and service time of each case."""
+
+    def words(case: Case) -> str:
+        return f"latency {percentiles_words(case.latency_s)}; service time {percentiles_words(case.service_time_s)}"
+
+    return per_case(result, words)
+
+
 def partial_words(result: RunResult) -> str:
     """A sentence that lists the partial cases; empty if there are none."""
     names = zip(labels.case_labels(result.cases), result.cases, strict=True)

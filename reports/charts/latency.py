@@ -11,7 +11,7 @@ from reports.drawing.rows import note
 from reports.drawing.scale import Scale, scale_for
 from reports.drawing.sheet import SMALL, Sheet
 from reports.drawing.theme import Theme
-from reports.wording import per_case, percentiles_words
+from reports.wording import latency_words
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -85,10 +85,4 @@ def curve(axes: object, spread: Distribution, color: str, style: object) -> None
             axes.plot([found.value], [share], "o", ms=4, color=color)  # type: ignore[attr-defined] # as above
 
 
-def in_words(result: RunResult) -> str:
-    """Median and p99 of latency and service time of each case."""
-
-    def words(case: Case) -> str:
-        return f"latency {percentiles_words(case.latency_s)}; service time {percentiles_words(case.service_time_s)}"
-
-    return per_case(result, words)
+in_words = latency_words

@@ -8,7 +8,7 @@ from harness.measure.result import Bucket, Case, RunResult
 from reports import labels
 from reports.drawing.panels import has_timeline, middles, scale_over_time, small_multiples
 from reports.drawing.theme import Theme
-from reports.wording import per_case, percentiles_words
+from reports.wording import latency_words
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -53,10 +53,4 @@ def _draw(axes: Axes, case: Case, buckets: list[Bucket], theme: Theme) -> None:
     axes.plot(*middles(buckets, lambda bucket: bucket.service_p99_s), color=theme.green, lw=1.5, ls=(0, (4, 2)))
 
 
-def in_words(result: RunResult) -> str:
-    """Percentiles of latency and service time of each case."""
-
-    def words(case: Case) -> str:
-        return f"latency {percentiles_words(case.latency_s)}; service time {percentiles_words(case.service_time_s)}"
-
-    return per_case(result, words)
+in_words = latency_words

@@ -15,9 +15,8 @@ from datetime import datetime
 
 import msgspec
 
-from harness.client.transport.retry_after import SECONDS_MAX, duration
+from harness.client.transport.retry_after import SECONDS_MAX, duration, number
 
-_NUMBER = re.compile(r"\d{1,15}(\.\d{0,15})?")
 _UNIX_TIME_MIN = 1e9
 _OTHER_UNIT = re.compile(r'"?([^";,]+)"?[^,]*;\s*qu\s*=\s*"(?!requests")')
 _NAMES = [
@@ -62,11 +61,11 @@ def _three(headers: Mapping[str, str], name: str, kind: str, now_unix_s: float, 
     text = headers.get(name % "remaining")
     if text is None:
         return None
-    remaining = _number(text)
+    remaining = number(text)
     reset_s = _until(headers.get(name % "reset", ""), now_unix_s)
     if remaining is None or reset_s is None:
         return None
-    return Quota(kind, remaining, reset_s, _number(headers.get(name % "limit", "")), refills)
+    return Quota(kind, remaining, reset_s, number(headers.get(name % "limit", "")), refills)
 
 
 def _draft(text: str, policy: str) -> list[Quota]:
@@ -83,14 +82,9 @@ def _draft(text: str, policy: str) -> list[Quota]:
     return found
 
 
-def _number(text: str) -> float | None:
-    text = text.strip()
-    return float(text) if _NUMBER.fullmatch(text) else None
-
-
 def _until(text: str, now_unix_s: float) -> float | None:
     """Seconds from now: from seconds, a Unix time, a Go duration or an ISO date."""
-    value = _number(text)
+    value = number(text)
     if value is not None:
         wait_s: float | None = value - now_unix_s if value >= _UNIX_TIME_MIN else value
     elif "T" in text:

@@ -27,10 +27,10 @@ def retry_after_s(headers: Mapping[str, str], now_unix_s: float | None) -> float
     The keys of `headers` are case-insensitive, or in lower case. Dates are compared with the answer's `Date`, so that
     the clocks need not agree, else with `now_unix_s`; without either they are ignored.
     """
-    if (text := headers.get("retry-after-ms")) is not None and (ms := _number(text)) is not None:
+    if (text := headers.get("retry-after-ms")) is not None and (ms := number(text)) is not None:
         return _sane(ms / 1000.0)
     if (text := headers.get("retry-after")) is not None:
-        if (value := _number(text)) is not None:
+        if (value := number(text)) is not None:
             return _sane(value)
         if (at := _http_date(text)) is not None:
             server_now = _http_date(headers.get("date", ""))
@@ -38,7 +38,7 @@ def retry_after_s(headers: Mapping[str, str], now_unix_s: float | None) -> float
     resets = [wait for kind in ("requests", "tokens") if (wait := _reset(headers, kind)) is not None]
     if resets:
         return max(resets)
-    if (text := headers.get("x-ratelimit-reset")) is not None and (value := _number(text)) is not None:
+    if (text := headers.get("x-ratelimit-reset")) is not None and (value := number(text)) is not None:
         return _until(value, now_unix_s) if value >= _UNIX_TIME_MIN else _sane(value)
     return None
 
@@ -46,10 +46,10 @@ def retry_after_s(headers: Mapping[str, str], now_unix_s: float | None) -> float
 def _reset(headers: Mapping[str, str], kind: str) -> float | None:
     """Reset of one quota, if it is exhausted (or if the server does not say how much remains)."""
     text = headers.get(f"x-ratelimit-reset-{kind}")
-    remaining = _number(headers.get(f"x-ratelimit-remaining-{kind}", "0"))
+    remaining = number(headers.get(f"x-ratelimit-remaining-{kind}", "0"))
     if text is None or remaining is None or remaining > 0:
         return None
-    value = _number(text)
+    value = number(text)
     return _sane(duration(text) if value is None else value)
 
 
@@ -69,7 +69,7 @@ def duration(text: str) -> float | None:
     return sign * total if end and end == len(text) else None
 
 
-def _number(text: str) -> float | None:
+def number(text: str) -> float | None:
     """A plain decimal number, sign not allowed: no nan, inf, 1e9 or 0x10, which float() would take or misread."""
     text = text.strip()
     return float(text) if _NUMBER.fullmatch(text) else None
