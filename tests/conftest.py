@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, is_hypothesis_test, settings
 
 from tests.processes import uncovered_children
 from tests.shares import in_shares
@@ -39,7 +39,14 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """With several workers, each has files of slow tests, and runs them first."""
+    """With several workers, each has files of slow tests, and runs them first.
+
+    Tests that compute for seconds are marked `no_cover`, because the measurement of coverage more than doubles their
+    time, and others cover the same lines. Property tests are marked here: they repeat what examples beside them do.
+    """
+    for item in items:
+        if isinstance(item, pytest.Function) and is_hypothesis_test(item.obj):
+            item.add_marker(pytest.mark.no_cover)
     workers = getattr(config, "workerinput", {}).get("workercount", 1)
     slow: dict[Path, list[pytest.Item]] = {}
     quick = []

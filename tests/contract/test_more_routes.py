@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from typing import Any
 
-import openai
 import pytest
 
 from tests.contract.servers import Caller, Server, checked_error
+from tests.lazily import Lazy
+
+openai = Lazy("openai")
 
 QUERY = "a small cat"
 DOCUMENTS = ["some dog", "a small cat", "a cat"]

@@ -7,13 +7,15 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-import openai
 import pytest
 
 from mock_server.app import create
 from mock_server.profile import Limits, Profile
 from tests.contract.conftest import Serve
 from tests.contract.servers import Host, Server
+from tests.lazily import Lazy
+
+openai = Lazy("openai")
 
 CHAT: Any = [{"role": "system", "content": "be brief"}, {"role": "user", "content": "hello there"}]
 

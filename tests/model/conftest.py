@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import importlib
 import importlib.util
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import pytest
+
+from tests.lazily import Lazy
 
 if TYPE_CHECKING:
     from model_server.engines.engine import TorchEngine
@@ -15,16 +16,7 @@ if TYPE_CHECKING:
 if importlib.util.find_spec("torch") is None:
     pytest.skip("torch is not installed for this Python (the model extra)", allow_module_level=True)
 
-
-class _Torch:
-    """Imports torch for the first test that needs it: each worker collects these files, and not every one runs them."""
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(importlib.import_module("torch"), name)
-
-
-torch = _Torch()
-
+torch = Lazy("torch")
 TASKS = ("similarity", "embed", "fill-mask", "zero-shot", "rerank", "classify", "annotate")
 SHAPES = {"fill-mask": "tiny-bert", "zero-shot": "tiny-roberta", "annotate": "tiny-llama"}
 

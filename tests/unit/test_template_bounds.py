@@ -116,6 +116,7 @@ def test_a_template_that_takes_too_long_ends(tmp_path: Path, text: str, monkeypa
         filled(tmp_path, text)
 
 
+@pytest.mark.no_cover
 def test_each_row_has_its_own_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(template_bounds, "TIME_MAX_S", 2.0)
     (tmp_path / "t.j2").write_text("{% for k in range(100000) %}{% endfor %}{{ name }}")
