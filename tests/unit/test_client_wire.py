@@ -26,7 +26,9 @@ def test_every_status_has_one_outcome() -> None:
     assert [s for s, o in outcomes.items() if o is Outcome.ok] == [200, 202]
     assert [s for s, o in outcomes.items() if o is Outcome.rejected] == [429, 503, 529]
     assert [s for s, o in outcomes.items() if o is Outcome.timed_out] == [408]
-    assert [s for s, o in outcomes.items() if o is Outcome.server_error] == [s for s in range(500, 600) if s not in (503, 529)]
+    assert [s for s, o in outcomes.items() if o is Outcome.server_error] == [
+        s for s in range(500, 600) if s not in (503, 529)
+    ]
 
 
 @pytest.mark.parametrize(
