@@ -10,9 +10,9 @@ class Outcome(enum.IntEnum):
     """How a request ended. Record files hold the numbers, so they never change."""
 
     ok = 0
-    rejected = 1  # 429 or 503: the server says "not now"
+    rejected = 1  # 429, 503 or 529: the server says "not now"
     timed_out = 2  # no complete answer in the time allowed
-    server_error = 3  # 5xx other than 503
+    server_error = 3  # 5xx other than 503 and 529
     client_error = 4  # 4xx other than 429, and any other unexpected status
     connection_error = 5  # refused, reset, broken off, unresolvable
     bad_response = 6  # an answer that violates the API

@@ -13,6 +13,7 @@ from harness.client.tasks.http import Http
 from harness.client.tasks.http.answers import OnePlace, SeveralPlaces
 from harness.client.tasks.http.pointer import MISSING, Tokens, found, kind_of, places, pointer
 from harness.client.transport.endpoint import KEY_VARIABLE, Access
+from harness.client.transport.outcomes import REFUSED
 from harness.client.types import Outcome, Request, Response, Task
 
 NEAR_MOST = 3
@@ -97,7 +98,7 @@ def _status(task: Task, request: Request, to: Access, response: Response) -> lis
         ]
     if status in (400, 422):
         return [f"The server read the request and did not like it: compare the body above with its message ({where})."]
-    if status in (429, 503):
+    if status in REFUSED:
         return ["The server is full, or not ready: wait, and check again."]
     if 300 <= status <= 399:
         return ["The server sends you elsewhere; give that address as --target."]

@@ -21,12 +21,14 @@ NOW = 1_800_000_000.0
 
 
 def test_every_status_has_one_outcome() -> None:
-    """No status is without; only 200 and 202 are ok; only 429 and 503 are rejections."""
+    """No status is without; only 200 and 202 are ok; only 429, 503 and 529 are rejections."""
     outcomes = {status: outcome_of_status(status) for status in range(100, 1000)}
     assert [s for s, o in outcomes.items() if o is Outcome.ok] == [200, 202]
-    assert [s for s, o in outcomes.items() if o is Outcome.rejected] == [429, 503]
+    assert [s for s, o in outcomes.items() if o is Outcome.rejected] == [429, 503, 529]
     assert [s for s, o in outcomes.items() if o is Outcome.timed_out] == [408]
-    assert [s for s, o in outcomes.items() if o is Outcome.server_error] == [s for s in range(500, 600) if s != 503]
+    assert [s for s, o in outcomes.items() if o is Outcome.server_error] == [
+        s for s in range(500, 600) if s not in (503, 529)
+    ]
 
 
 @pytest.mark.parametrize(

@@ -201,7 +201,7 @@ def test_failures_beyond_one_in_a_hundred_are_invalid_unless_the_user_bounds_the
     assert codes(case(counts=counted(ok=990, rejected=10))) == []
     (reason,) = verdict([case(counts=failed)], [SOUND]).reasons
     assert reason.text.startswith(
-        "50 % of the requests failed (500 of 1000; the limit is 1 %), 490 of them rejected (429 or 503)."
+        "50 % of the requests failed (500 of 1000; the limit is 1 %), 490 of them rejected (429, 503 or 529)."
     )
     assert "the 500 successes only" in reason.text
 

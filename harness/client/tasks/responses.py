@@ -92,7 +92,7 @@ class Responses(Generating):
             if event.get("type") in ENDS:
                 response = odd.object(event.get("response"))
                 return one_answer(completion_of(response or {}, odd, said), odd.count)
-            refuse_error(event)
+            refuse_error(event if event.get("type") != "error" else {"error": event})
             add_event(said, event)
         raise BadResponse(f"the stream broke off after {len(events)} events, without response.completed")
 

@@ -24,9 +24,9 @@ _CR, _LF, _BRACKET = 13, 10, 93
 _PIECES = ("content", "reasoning_content", "reasoning", "refusal", "tool_calls", "function_call")
 """Fields of a delta that carry a piece of the answer; thinking counts as a piece, and comes first."""
 _BESIDE = frozenset(
-    {"id", "object", "created", "model", "system_fingerprint", "service_tier", "usage", "error", "choices"}
+    {"id", "object", "created", "model", "system_fingerprint", "service_tier", "usage", "error", "obfuscation"}
 )
-"""An event with only these fields, without text and choices, carries no piece."""
+"""An event with only these fields, or with `choices` and none in it, carries no piece."""
 _EMPTY = frozenset({DONE, b"", b"null"})
 _KEEPS_ALIVE = frozenset({"ping", "heartbeat", "keepalive", "keep-alive"})
 
@@ -54,7 +54,8 @@ def is_content(payload: bytes) -> bool:
         return True
     if event.text is not None:
         return bool(event.text)
-    if isinstance(event.choices, list) and event.choices:
+    if isinstance(event.choices, list):
+        # Without a choice it is about something else, such as token counts, filters or timings.
         return any(map(_brings, event.choices))
     return not event.done and not _is_beside(payload)
 
@@ -69,7 +70,7 @@ def _brings(choice: Any) -> bool:
 def _is_beside(payload: bytes) -> bool:
     """Whether an event without text and choices is known not to be part of the answer: a ping or token counts."""
     event = _any.decode(payload)
-    return _BESIDE.issuperset(event) or event.get("type") in _KEEPS_ALIVE
+    return "choices" in event or _BESIDE.issuperset(event) or event.get("type") in _KEEPS_ALIVE
 
 
 def is_end(payload: bytes) -> bool:

@@ -16,6 +16,7 @@ from harness.client.types import ANSWERED, Outcome, Response
 
 END_WAIT_S = 0.1  # time for the connection to end the body after the stream's own end mark
 LOOPBACK = ("127.0.0.1", "::1")  # addresses of `localhost`, in the order in which they are tried
+REFUSED = frozenset({429, 503, 529})
 _EXCERPT = 200  # bytes of a refusal that are kept for messages
 
 
@@ -47,13 +48,13 @@ def joined(base: str, path: str) -> str:
 def outcome_of_status(status: int) -> Outcome:
     """The outcome of an HTTP status, before the body is read.
 
-    200 is ok, and so is 202 for an answer that comes later. 429 and 503 mean "not now"; 408 is the server's own
-    time-out (RFC 9110); every other 5xx is the server's error. Any other status, redirects and other 2xx included,
-    means that the request was wrong.
+    200 is ok, and so is 202 for an answer that comes later. 429 and 503 mean "not now", and so does 529, which
+    Anthropic's API answers when it is overloaded; 408 is the server's own time-out (RFC 9110); every other 5xx is the
+    server's error. Any other status, redirects and other 2xx included, means that the request was wrong.
     """
     if status in ANSWERED:
         return Outcome.ok
-    if status in {429, 503}:
+    if status in REFUSED:
         return Outcome.rejected
     if status == 408:
         return Outcome.timed_out

@@ -229,7 +229,7 @@ def _sent_again(case: Case) -> float:
 
 def _server(case: Case, known: Floor) -> Diagnosis | None:
     if refused := _refused(case):
-        return Diagnosis("server", f"It refused {units.share(refused)} of the requests (429 or 503){SERVER}")
+        return Diagnosis("server", f"It refused {units.share(refused)} of the requests (429, 503 or 529){SERVER}")
     inflation = _inflation(case, known)
     if inflation < INFLATED or (case.in_flight.mean or 0.0) < INFLATED:
         return None

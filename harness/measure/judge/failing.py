@@ -12,7 +12,7 @@ ERROR_SHARE_MAX = 0.01
 
 _FAILURES = ("rejected", "timed_out", "server_error", "client_error", "connection_error", "bad_response", "cancelled")
 _WORDS = {
-    "rejected": "rejected (429 or 503)",
+    "rejected": "rejected (429, 503 or 529)",
     "not_sent": "not sent",
     "unfinished": "without an answer when the run ended",
 }

@@ -188,8 +188,9 @@ class Http:
         made = self.made
         if made.stream is None:
             raise BadResponse("the answer is a stream; describe it under [stream]")
-        text, usage = made.stream.read(events)
-        return (text,) if made.usage is None else Answers((Completion(text, usage=usage),), usage=usage)
+        answer = made.stream.read(events)
+        plain = made.usage is None and made.stream.reasoning is None
+        return (answer.text,) if plain else Answers((answer,), usage=answer.usage)
 
     # Sessions.
 

@@ -151,6 +151,7 @@ def _place(value: Any, where: str) -> Place:
         table.number("min"),
         table.number("max"),
         each,
+        _join(table, each),
     )
     table.end()
     bound = "min" if place.low is not None else "max"
@@ -161,13 +162,22 @@ def _place(value: Any, where: str) -> Place:
     return place
 
 
+def _join(table: Table, each: AnswerPlaces | None) -> str | None:
+    """What stands between the texts of a list that are one text; None for a list."""
+    if not table.has("join"):
+        return None
+    if not isinstance(each, OnePlace):
+        raise table.error("join", "joins the texts of `each`, which must be one place")
+    return str(table.text("join"))
+
+
 def usage_of(table: Table) -> UsagePlaces | None:
     """Where the server's token counts are, or none."""
     inner = table.table("usage")
     if inner is None:
         return None
     places = {
-        name: tokens_of(at, inner.where(name))
+        name: tuple(tokens_of(one, inner.where(name)) for one in (at if isinstance(at, list) else [at]))
         for name in Usage.__struct_fields__
         if (at := inner.value(name)) is not None
     }
@@ -199,6 +209,9 @@ def stream_of(table: Table, usage: UsagePlaces | None) -> StreamForm | None:
     elif end != "close":
         end = end.encode()
     error = inner.value("error", "/error")
+    reasoning = inner.value("reasoning")
+    if reasoning is not None and text is None:
+        raise inner.error("reasoning", "stands beside `text`, which is missing")
     form = StreamForm(
         lines,
         None if text is None else tokens_of(text, inner.where("text")),
@@ -206,6 +219,7 @@ def stream_of(table: Table, usage: UsagePlaces | None) -> StreamForm | None:
         tokens_of(error, inner.where("error")),
         usage,
         end_name,
+        None if reasoning is None else tokens_of(reasoning, inner.where("reasoning")),
     )
     inner.end()
     return form

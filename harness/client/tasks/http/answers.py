@@ -43,6 +43,8 @@ class Place(msgspec.Struct, frozen=True):
     high: float | None = None
     # Of each element of a list.
     each: AnswerPlaces | None = None
+    # Between the texts of the elements, which are one text then; those without one are left out.
+    join: str | None = None
 
     def read(self, body: Any) -> Any:
         """The value in a body; raises BadResponse."""
@@ -58,7 +60,18 @@ class Place(msgspec.Struct, frozen=True):
         if self.low is not None or self.high is not None:
             for each in value if type(value) is list else (value,):
                 self._check_range(each)
-        return value if self.each is None else [self._element(place, each) for place, each in enumerate(value)]
+        if self.each is None:
+            return value
+        read = [self._element(place, each) for place, each in enumerate(value)]
+        return read if self.join is None else self._joined(read, self.join)
+
+    def _joined(self, read: list[Any], between: str) -> str:
+        texts = [one for one in read if one is not None]
+        if not texts:
+            raise BadResponse(f"{self}: no element has a text")
+        if odd := next((one for one in texts if not isinstance(one, str)), None):
+            raise BadResponse(f"{self}: an element has {kind_of(odd)}, not a text")
+        return between.join(texts)
 
     def _element(self, place: int, element: Any) -> Any:
         assert self.each is not None  # noqa: S101 - the caller has looked
@@ -177,14 +190,20 @@ AnswerPlaces = OnePlace | SeveralPlaces
 
 
 class UsagePlaces(msgspec.Struct, frozen=True):
-    """Where the server's token counts are."""
+    """Where the server's token counts are; several places of one count are added."""
 
-    places: Mapping[str, Tokens]
+    places: Mapping[str, tuple[Tokens, ...]]
 
     def read(self, body: Any) -> Usage | None:
         """The counts; None if there are none."""
-        counts = {name: _count(found(body, tokens)) for name, tokens in self.places.items()}
+        counts = {name: _sum(body, places) for name, places in self.places.items()}
         return consistent(Usage(**counts)) if any(count is not None for count in counts.values()) else None
+
+
+def _sum(body: Any, places: Sequence[Tokens]) -> int | None:
+    """The sum of the counts that are there; None if there is none."""
+    counts = [count for tokens in places if (count := _count(found(body, tokens))) is not None]
+    return sum(counts) if counts else None
 
 
 def _count(value: Any) -> int | None:

@@ -7,9 +7,10 @@ from typing import Any, Literal
 
 import msgspec
 
-from harness.client.answers import Usage, consistent, later
+from harness.client.answers import consistent, later
 from harness.client.errors import BadResponse
 from harness.client.redaction import excerpt
+from harness.client.tasks._said import Completion
 from harness.client.tasks.http.answers import UsagePlaces
 from harness.client.tasks.http.conditions import Condition
 from harness.client.tasks.http.pointer import MISSING, Tokens, found, kind_of, pointer
@@ -55,6 +56,8 @@ class StreamForm(msgspec.Struct, frozen=True):
     usage: UsagePlaces | None = None
     # Name of the server-sent event that ends the stream; then `end` is DONE.
     end_name: bytes | None = None
+    # Where an event has a piece of the reasoning, which is no part of the text.
+    reasoning: Tokens | None = None
 
     # As the transports use it (harness.client.types.EventForm).
 
@@ -69,9 +72,8 @@ class StreamForm(msgspec.Struct, frozen=True):
         if self.text is None:
             return True
         event = _event(payload)
-        value = MISSING if event is None else found(event, self.text)
         # What cannot be read counts; `read` refuses it.
-        return event is None or bool(value is not MISSING and value)
+        return event is None or _has(event, self.text) or (self.reasoning is not None and _has(event, self.reasoning))
 
     def is_end(self, payload: bytes, /) -> bool:
         """Whether an event without text is the end."""
@@ -79,23 +81,26 @@ class StreamForm(msgspec.Struct, frozen=True):
 
     # As the task reads it.
 
-    def read(self, events: Sequence[bytes]) -> tuple[str, Usage | None]:
-        """The text and the token counts of a finished stream; raises BadResponse."""
+    def read(self, events: Sequence[bytes]) -> Completion:
+        """The text, the reasoning and the token counts of a finished stream; raises BadResponse."""
         pieces: list[str] = []
+        thoughts: list[str] = []
         ended, usage = self.end == "close", None
         for payload in events:
             event = _event(payload)
             if event is not None:
                 self._refuse_error(event)
                 usage = later(self.usage.read(event), usage) if self.usage else None
+                thoughts += self._thought(event)
             if (piece := self._text(payload, event)) is not None:
                 pieces.append(piece)
             ended = ended or self._ends(payload, event)
         if not ended:
             raise BadResponse(f"the stream broke off after {len(pieces)} pieces, without its end mark")
-        if not pieces:
+        if not pieces and not thoughts:
             raise BadResponse(f"the stream ended without a piece of text{self._seen(events)}")
-        return "".join(pieces), None if usage is None else consistent(usage)
+        usage = None if usage is None else consistent(usage)
+        return Completion("".join(pieces), usage=usage, reasoning="".join(thoughts) or None)
 
     def partial_answer(self, events: Sequence[bytes]) -> str:
         """The text until now, of a stream that has not ended."""
@@ -119,6 +124,10 @@ class StreamForm(msgspec.Struct, frozen=True):
             raise BadResponse(f"an event whose {pointer(self.text)} is {kind_of(value)}, not a text")
         return value
 
+    def _thought(self, event: Any) -> list[str]:
+        value = MISSING if self.reasoning is None else found(event, self.reasoning)
+        return [value] if isinstance(value, str) else []
+
     def _ends(self, payload: bytes, event: Any) -> bool:
         if isinstance(self.end, Condition):
             return event is not None and self.end.holds(event)
@@ -134,6 +143,12 @@ class StreamForm(msgspec.Struct, frozen=True):
         """The keys of the first event."""
         first = next((event for event in map(_event, events) if isinstance(event, dict)), None)
         return "" if first is None or self.text is None else f" at {pointer(self.text)}; events have {', '.join(first)}"
+
+
+def _has(event: Any, tokens: Tokens) -> bool:
+    """Whether an event has something there that is not empty."""
+    value = found(event, tokens)
+    return value is not MISSING and bool(value)
 
 
 def _event(payload: bytes) -> Any:
