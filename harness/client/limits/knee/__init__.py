@@ -76,6 +76,9 @@ from harness.client.limits.knee.reported_queue import follow
 from harness.client.limits.knee.search import SEEK, Search
 from harness.client.types import Outcome, Sample, Signal
 
+# Each look at a member of an enumeration costs as much as a comparison.
+_OK = Outcome.ok
+
 
 @dataclass
 class Knee:
@@ -128,12 +131,12 @@ class Knee:
 
 def _learn(search: Search, sample: Sample) -> bool:
     """Learn from one attempt. True if the limit or the pace may have changed."""
-    ok = sample.outcome is Outcome.ok
+    ok = sample.outcome is _OK
     if ok:
         search.done.append(sample.done)
         search.outage.count += 1
-        search.shares.count(refused=False)
-        search.unanswered.answered()
+        search.shares.ok += 1
+        search.unanswered.since += 1
         if search.tolerance.share:
             search.tolerance.accepted()
         before = search.before_failures

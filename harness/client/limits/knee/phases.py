@@ -39,11 +39,11 @@ def learn(search: Search, sample: Sample) -> bool:
             return True
         if now >= drain.known_at:
             draining.learn(search, drain, now)
-    window = search.window
+    window, drain_at = search.window, search.timetable.at
     window.add(sample)
-    if now >= search.timetable.at:
+    if now >= drain_at:
         return draining.begin(search, now)
-    if search.timetable.at == math.inf:
+    if drain_at == math.inf:
         # It followed the server's reports until now, or begins with what was learnt.
         search.rest(now)
     if window.full(now, search.latency_s):

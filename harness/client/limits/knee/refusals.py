@@ -15,7 +15,7 @@ def refused(search: Search, sample: Sample, current: bool) -> bool:
     search.window.add(sample)
     if search.tolerance.share and search.tolerance.excuses(sample.done):
         return False
-    search.shares.count(refused=True)
+    search.shares.refused()
     alone, few = False, False
     if sample.outcome is Outcome.timed_out:
         alone = len(search.done) == search.done.maxlen and search.done[0] > sample.sent

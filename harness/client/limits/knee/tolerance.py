@@ -33,30 +33,29 @@ POOLED = 30
 class Shares:
     """The share of refusals before and after the limit was lowered."""
 
-    __slots__ = ("_before", "_from", "_ok", "_refused")
+    __slots__ = ("_before", "_from", "_refused", "ok")
 
     def __init__(self) -> None:
-        self._ok = self._refused = 0
+        # Attempts that were accepted; the caller counts them.
+        self.ok = 0
+        self._refused = 0
         self._from, self._before = 0, 0.0
 
-    def count(self, refused: bool) -> None:
-        """An attempt was accepted or refused."""
-        if refused:
-            self._refused += 1
-        else:
-            self._ok += 1
+    def refused(self) -> None:
+        """An attempt was refused."""
+        self._refused += 1
 
     @property
     def share(self) -> float:
         """Of the outcomes since the last cut."""
-        return self._refused / max(1, self._ok + self._refused)
+        return self._refused / max(1, self.ok + self._refused)
 
     def lowered(self, value: int, first: bool) -> None:
         """The limit is lowered from `value`; `first` in a row."""
         if first:
             # The limit fell because of the last refusals, so few outcomes are no fair sample.
             self._from, self._before = value, 0.0 if self.unknown else self.share
-        self._ok = self._refused = 0
+        self.ok = self._refused = 0
 
     def halved(self, value: int) -> bool:
         """Whether the limit is half or less of that before the first cut."""
@@ -65,7 +64,7 @@ class Shares:
     @property
     def unknown(self) -> bool:
         """Whether too few attempts ended since the last cut."""
-        return self._ok + self._refused < POOLED
+        return self.ok + self._refused < POOLED
 
     @property
     def stayed(self) -> bool:

@@ -31,9 +31,11 @@ GROWTH = 1.25
 class Unanswered:
     """Time-outs among the last attempts."""
 
-    __slots__ = ("_answered", "_at", "_from", "_from_at", "_noticed", "_takes_s", "_unanswered", "_until")
+    __slots__ = ("_answered", "_at", "_from", "_from_at", "_noticed", "_takes_s", "_unanswered", "_until", "since")
 
     def __init__(self) -> None:
+        # Answers since the last time-out; the caller counts them.
+        self.since = 0
         self._answered = self._unanswered = 0.0
         self._takes_s = 0.0
         self._until = -math.inf
@@ -44,19 +46,13 @@ class Unanswered:
         # The instants of the last time-outs.
         self._at: deque[float] = deque(maxlen=256)
 
-    def answered(self) -> None:
-        """An attempt was answered."""
-        self._answered += 1.0
-        if self._answered > REMEMBERED:
-            self._unanswered *= REMEMBERED / self._answered
-            self._answered = REMEMBERED
-
     def timed_out(self, sample: Sample) -> bool:
         """An attempt was timed out. True if too many were."""
         now, takes_s = sample.done, sample.latency_s
         self._noticed = max(0, self._noticed - 1)
         self._takes_s, self._until = takes_s, now + LASTS * takes_s
         self._at.append(now)
+        self._count_answers()
         self._unanswered += 1.0
         allowed = REFUSED_MAX * self._answered
         return self._unanswered > TOGETHER + allowed + ERRORS * math.sqrt(allowed)
@@ -68,6 +64,7 @@ class Unanswered:
     def lowered(self) -> None:
         """The limit was lowered."""
         self._answered = self._unanswered = 0.0
+        self.since = 0
 
     def recent(self, now: float) -> bool:
         """Whether some were timed out lately."""
@@ -88,3 +85,10 @@ class Unanswered:
         if self._noticed:
             return value
         return GROWTH * self._from + 1.0
+
+    def _count_answers(self) -> None:
+        """Each answer beyond those that are remembered makes the time-outs fade."""
+        new = min(float(self.since), REMEMBERED - self._answered)
+        self._answered += new
+        self._unanswered *= (REMEMBERED / (REMEMBERED + 1.0)) ** (self.since - new)
+        self.since = 0
