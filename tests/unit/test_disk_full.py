@@ -50,7 +50,7 @@ def test_a_disk_that_fills_up_while_recording_is_a_write_error(tmp_path: Path) -
 
 def test_a_result_that_cannot_be_written_is_one_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     recorded(tmp_path)
-    monkeypatch.setattr(runs, "write_atomically", lambda path, data: full())
+    monkeypatch.setattr(runs, "write_result", lambda result, directory: full())
     result, _ = runs.summarized(made(tmp_path), lambda: False)
     check(result)
 
