@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from random import Random
 
 import pytest
 
@@ -116,3 +117,28 @@ def test_a_watch_that_expires_twice_cancels_once() -> None:
         raise AssertionError("it was not cancelled at all")
 
     assert virtually(main()) == 0  # cancellations that nobody took back
+
+
+def test_the_timer_rings_once_at_an_instant_of_virtual_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever rounding does: one that rings too early by less than the clock can show would ring for ever."""
+    rings: list[float] = []
+    ring = Timeouts._ring
+
+    def counted(timeouts: Timeouts) -> None:
+        rings.append(asyncio.get_running_loop().time())
+        if len(rings) < 10_000:
+            ring(timeouts)
+
+    async def main() -> None:
+        random = Random(1)
+        timeouts = Timeouts(0.4)
+        tasks = []
+        for _ in range(2_000):
+            tasks.append(asyncio.create_task(exchange(timeouts, random.uniform(0.1, 0.8))))
+            await asyncio.sleep(random.expovariate(200.0))
+        await asyncio.gather(*tasks)
+
+    monkeypatch.setattr(Timeouts, "_ring", counted)
+    virtually(main())
+    assert len(rings) > 100
+    assert len(set(rings)) == len(rings)

@@ -22,6 +22,7 @@ from harness.client.redaction import excerpt
 from harness.client.types import Outcome, Request, Response
 
 ERROR_CHARACTERS = 300
+MILLISECOND_S = 0.001
 T = TypeVar("T")
 
 
@@ -82,13 +83,17 @@ class Expiry(Generic[T]):
         self.timer = self._loop.call_later(delay_s, self._ring)
 
     def _ring(self) -> None:
-        """Expire those that are due (to the loop's millisecond), then set the timer for the oldest that remains."""
+        """Expire those that are due (to the loop's millisecond), then set the timer for the oldest that remains.
+
+        A timer that aimed at the beginning of that millisecond could, by rounding, ring for ever at one instant of
+        virtual time.
+        """
         self.timer = None
-        late = self._loop.time() + 0.001 - self._timeout_s
+        late = self._loop.time() + MILLISECOND_S - self._timeout_s
         due = []
         for one, began in self.watched.items():
             if began > late:
-                self._arm(began - late)
+                self._arm(began - late + MILLISECOND_S)
                 break
             due.append(one)
         for one in due:
