@@ -23,6 +23,7 @@ from harness.base.quantity import (
     seconds_or_none,
     share,
 )
+from harness.cli import stray_pairs
 from harness.client.checks import shown
 from harness.client.errors import UsageError
 
@@ -39,7 +40,7 @@ class _Once(click.Command):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Check the command line, then parse it."""
         if not ctx.resilient_parsing and not (self.no_args_is_help and not args):
-            values, _, given = self.make_parser(ctx).parse_args(args=list(args))
+            values, left, given = self.make_parser(ctx).parse_args(args=list(args))
             options = [parameter for parameter in given if isinstance(parameter, click.Option)]
             for option in options:
                 times = options.count(option)
@@ -48,6 +49,7 @@ class _Once(click.Command):
                 value = values[str(option.name)]
                 if "" in (value if isinstance(value, list) else [value]):
                     raise click.UsageError(f"{_name(option)}: the value is empty")
+            stray_pairs.refuse(self, values, left, options)
         try:
             return super().parse_args(ctx, args)
         except click.BadParameter as error:

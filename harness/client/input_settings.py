@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -149,5 +150,8 @@ def _check_parameter(text: str, name: str, task: Task) -> None:
     if name in task.refused_parameters:
         raise UsageError(f"--param {text}: {task.refused_parameters[name]}")
     if name not in task.parameter_names:
-        known = ", ".join(sorted(task.parameter_names)) or "none"
-        raise UsageError(f"--param {text}: {name} is no parameter of the task {task_name}; it has {known}")
+        known = sorted(task.parameter_names)
+        near = difflib.get_close_matches(name, known, n=2, cutoff=0.7)
+        meant = f"did you mean {' or '.join(near)}? " if near else ""
+        has = ", ".join(known) or "none"
+        raise UsageError(f"--param {text}: {name} is no parameter of the task {task_name}; {meant}it has {has}")

@@ -97,7 +97,8 @@ def _status(task: Task, request: Request, to: Access, response: Response) -> lis
             "The server wants another type of body: `form` or `body_text` in place of `body`, or a Content-Type header."
         ]
     if status in (400, 422):
-        return [f"The server read the request and did not like it: compare the body above with its message ({where})."]
+        own = f" ({where})" if isinstance(task, Http) else ""
+        return [f"The server read the request and did not like it: compare the body above with its message{own}."]
     if status in REFUSED:
         return ["The server is full, or not ready: wait, and check again."]
     if 300 <= status <= 399:

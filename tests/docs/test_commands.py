@@ -253,12 +253,12 @@ def run(line: str, folder: Path) -> subprocess.CompletedProcess[str]:
 def serves(line: str, folder: Path) -> None:
     """Start it on a free port, wait until it is ready, ask for its health, end it."""
     port = free_port()
-    line = re.sub(r"--port \d+", f"--port {port}", line)
-    if "--port" not in line:
-        line += f" --port {port}"
     if line.endswith("--task fill-mask,similarity --random-weights"):
         # Others load weights of the usual size.
         line += " fill-mask=tiny-bert,similarity=tiny-bert"
+    line = re.sub(r"--port \d+", f"--port {port}", line)
+    if "--port" not in line:
+        line += f" --port {port}"
     if "--random-weights" in line:
         line += " --warm-up 0.5s"
     process = subprocess.Popen(

@@ -7,7 +7,7 @@ from random import Random
 
 import pytest
 
-from harness.client.limits.knee.base import REMEMBERED, Base, Drain
+from harness.client.limits.knee.base import DEPTH, REMEMBERED, Base, Drain
 from harness.client.limits.knee.ceiling import Ceiling
 from harness.client.limits.knee.own_knee import KneeEstimate, OwnKnee
 from harness.client.limits.knee.phases import _follow
@@ -17,6 +17,7 @@ from harness.client.limits.knee.search import SEEK, BeforeFailures, Search
 from harness.client.limits.knee.start import Start
 from harness.client.limits.knee.timetable import Timetable, together
 from harness.client.limits.knee.tolerance import Shares
+from harness.client.limits.knee.unanswered import Unanswered
 from harness.client.limits.knee.window import Window, WindowResult
 from harness.client.types import Outcome, Sample
 
@@ -354,3 +355,60 @@ def test_a_limit_at_its_maximum_may_want_to_grow_in_any_number_of_windows() -> N
     search.grown = 5_000
     _follow(search, KneeEstimate(8.0, 0.0, False), 1.0, False)
     assert (search.value, search.grown) == (8, 5_001)
+
+
+def timed_out(unanswered: Unanswered, done: float) -> bool:
+    """An attempt that held its slot for 5 s."""
+    return unanswered.timed_out(Sample(Outcome.timed_out, done - 5.0, done, 20, 32, 0))
+
+
+@pytest.mark.parametrize(("every", "many"), [(100, False), (10, True)])
+def test_a_few_per_cent_of_time_outs_are_not_too_many(every: int, many: bool) -> None:
+    """One in a hundred is never too many, one in ten soon is."""
+    unanswered, found = Unanswered(), []
+    for k in range(30):
+        unanswered.since += every - 1
+        found.append(timed_out(unanswered, 5.0 + k))
+    assert any(found) == many
+
+
+def test_growth_waits_for_the_time_of_a_time_out() -> None:
+    """It is free without one, and again when none came for a while."""
+    unanswered = Unanswered()
+    assert unanswered.top(32.0, 4.0) == math.inf
+    timed_out(unanswered, 5.0)
+    first = unanswered.top(32.0, 6.0)
+    assert 32.0 < first < 48.0
+    assert unanswered.top(first, 7.0) == first
+    assert unanswered.top(first, 11.1) > first
+    assert unanswered.top(first, 100.0) == math.inf
+
+
+def test_those_that_hold_a_slot_are_those_of_the_last_time() -> None:
+    unanswered = Unanswered()
+    for at in (5.0, 6.0, 9.0):
+        timed_out(unanswered, at)
+    assert [unanswered.under_way(now) for now in (9.0, 11.5, 20.0)] == [3, 1, 0]
+
+
+def test_growth_that_is_noticed_not_to_be_answered_stops_until_the_first_is_timed_out() -> None:
+    unanswered = Unanswered()
+    unanswered.noticed(32, 1.0)
+    assert (unanswered.recent(2.0), unanswered.under_way(2.0), unanswered.top(64.0, 2.0)) == (True, 32, 64.0)
+    for k in range(32):
+        timed_out(unanswered, 6.0 + k / 100)
+    assert unanswered.top(64.0, 6.5) > 64.0
+
+
+@pytest.mark.parametrize(("value", "again"), [(8.0, True), (40.0, False)])
+def test_a_drain_of_many_that_finds_a_known_service_time_is_not_repeated(value: float, again: bool) -> None:
+    """It looks as if the queue had not ended. A client with few in flight drains again, as it needs every answer."""
+    base, before = Base(), quantiles(exponential(200, wait_s=0.1, seed=3))
+    for seed in range(10, 10 + REMEMBERED):
+        base.learn(drain(exponential(20, seed=seed)), value)
+    base.soon = 0
+    last = drain(exponential(20, seed=9), before)
+    last.value = value
+    base.learn(last, value)
+    assert (base.soon > 0) == again
+    assert (base.depth < DEPTH) == again

@@ -265,6 +265,20 @@ def test_a_tick_is_a_row_at_once(tmp_path: Path) -> None:
     assert math.isnan(rows["limit"][1])
 
 
+def test_ticks_that_are_written_together_are_all_there(tmp_path: Path) -> None:
+    """A full frame is written by its last tick, the rest by a flush or the end."""
+    into = recorder(tmp_path, ticks_a_frame=3)
+    written = []
+    for number in range(8):
+        into.tick(t=float(number))
+        written.append(len(rows_of(into, "timeline")))
+        if number == 3:
+            into.flush()
+    assert written == [0, 0, 3, 3, 4, 4, 7, 7]
+    assert end(into).tick_rows == 8
+    assert rows_of(into, "timeline")["t"].tolist() == [0, 1, 2, 3, 4, 5, 6, 7]
+
+
 def test_a_full_disk_loses_rows_and_says_so_but_never_stops_the_load(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -52,6 +52,8 @@ _KINDS: Mapping[str, tuple[type, str]] = {
     "stream": (bool, "a boolean"),
     "model": (str, "a text"),
     "extra_body": (dict, "an object"),
+    "response_format": (dict, "an object; --param response_format=@FILE reads one"),
+    "tools": (list, "a list; --param tools=@FILE reads one"),
 }
 _NEUTRAL: Mapping[str, tuple[Any, ...]] = {"n": (1,), "best_of": (1,), "modalities": (["text"],)}
 

@@ -23,7 +23,7 @@ from tests.simulation.limits.score import Scores
 from tests.simulation.limits.server import Shape, shapes
 
 BEGIN, END = "<!-- table of limits: begin -->", "<!-- table of limits: end -->"
-LOW = 0.05
+LOW, WEAK = 0.05, 0.75
 
 
 def limits() -> list[str]:
@@ -43,6 +43,7 @@ def table(runs: dict[str, Runs], kinds: Sequence[Shape]) -> Iterator[str]:
         yield f"| {shape.name.replace('_', ' ')} ({best.limit}) | " + " | ".join(cells) + " |"
     yield "| **all: mean** | " + _over_all(runs, fmean) + " |"
     yield "| **worst shape's mean** | " + _over_all(runs, min) + " |"
+    yield f"| **shapes with a mean under {WEAK}** | " + _over_all(runs, _weak, "{:.0f}") + " |"
 
 
 def _cells(found: Sequence[Scores], shape: Shape) -> list[str]:
@@ -58,12 +59,16 @@ def _mean(found: Sequence[Scores]) -> str:
     return f"{fmean(one.score for one in found):.2f}"
 
 
-def _over_all(runs: dict[str, Runs], of: Callable[[list[float]], float]) -> str:
+def _weak(means: list[float]) -> float:
+    return sum(mean < WEAK for mean in means)
+
+
+def _over_all(runs: dict[str, Runs], of: Callable[[list[float]], float], form: str = "{:.2f}") -> str:
     means = {name: [fmean(one.score for one in found) for found in shapes.values()] for name, shapes in runs.items()}
     ours, *others = means
     low = np.quantile([one.score for found in runs[ours].values() for one in found], LOW)
-    first = f"{of(means[ours]):.2f}" + (f" / {low:.2f}" if of is not min else "")
-    return " | ".join([first, *[""] * 5, *(f"{of(means[name]):.2f}" for name in others)])
+    first = form.format(of(means[ours])) + (f" / {low:.2f}" if of is fmean else "")
+    return " | ".join([first, *[""] * 5, *(form.format(of(means[name])) for name in others)])
 
 
 def chart(runs: dict[str, Runs], path: Path) -> None:
