@@ -24,7 +24,7 @@ from harness.experiment.prompts import check_no_length, planned
 from harness.experiment.scenario import Description
 from harness.experiment.session_cases import applications, processes, session_load, with_sessions
 from harness.experiment.settings import RunSettings
-from harness.experiment.spec import SAMPLE_PAIRS, CaseSpec
+from harness.experiment.spec import CaseSpec, default_workload
 from harness.experiment.streaming import streamed
 from harness.load.mapped_fields import columns_of
 from harness.load.pacers.replay import Replay
@@ -262,9 +262,8 @@ def _workload(settings: RunSettings, tasks: list[TaskShare]) -> Workload:
         if len(tasks) > 1:
             raise UsageError("--input has lines for one task; a mix of tasks has made-up texts")
         return None, settings.input, None
-    if [share.task.name for share in tasks] == ["similarity"]:
-        return None, str(SAMPLE_PAIRS), None
-    return None, None, {}
+    default = default_workload([share.task.name for share in tasks])
+    return None, default.get("input"), default.get("synthetic")
 
 
 def _check_workload(settings: RunSettings, case: CaseSpec, strategies: list[Named]) -> None:

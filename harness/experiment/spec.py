@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import msgspec
 
@@ -30,6 +31,11 @@ SAMPLE_PAIRS = Path(__file__).parents[2] / "scenarios" / "data" / "pairs.jsonl"
 """Sentence pairs in English and Chinese, shipped with the package."""
 TRIAL_VARIABLE = "PACELINE_CASE"
 """Environment variable of a process that plays a trial: the trial's file."""
+
+
+def default_workload(tasks: list[str]) -> dict[str, Any]:
+    """Fields of a case for which no data is named: the shipped pairs where they fit, else made-up texts."""
+    return {"input": str(SAMPLE_PAIRS)} if tasks == ["similarity"] else {"synthetic": {}}
 
 
 class CaseSpec(PlanCase, frozen=True):

@@ -16,7 +16,7 @@ from harness.experiment.simulate.case import play
 from harness.experiment.simulate.results import SimulatedRun
 from harness.experiment.simulate.simulated_server import SimulatedServer
 from harness.experiment.simulate.terms import Terms
-from harness.experiment.spec import SAMPLE_PAIRS, Trial
+from harness.experiment.spec import Trial, default_workload
 from harness.load.schedule import BACKLOG
 from harness.measure.record.plan import TaskShare
 from harness.measure.result import Named
@@ -72,10 +72,8 @@ def _load(name: str, rate_per_s: float | None, items: int | None) -> dict[str, A
 
 def _workload(task: str) -> dict[str, Any]:
     """The task, and the shipped pairs or made-up texts as its data."""
-    share = [TaskShare(Named(*plugins.split_spec(task)))]
-    if task == "similarity":
-        return {"tasks": share, "input": str(SAMPLE_PAIRS)}
-    return {"tasks": share, "synthetic": {}}
+    named = Named(*plugins.split_spec(task))
+    return {"tasks": [TaskShare(named)], **default_workload([named.name])}
 
 
 def _chosen(strategy: str | Strategy) -> tuple[Named, Strategy | None, NamedLayers]:
