@@ -66,13 +66,20 @@ def opened_for_writing(path: str, flags: int) -> int:
             return fd
 
 
+def is_special(path: Path | str) -> bool:
+    """Whether a path is a pipe or a device; False for one that is missing or cannot be looked at."""
+    try:
+        mode = os.stat(path).st_mode
+    except (OSError, ValueError):
+        return False
+    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
+
+
 def check_regular(path: Path | str) -> None:
     """Raise OSError for a pipe or device. What is missing or a directory is left to the reader."""
-    with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-        mode = os.stat(path).st_mode
-        if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
-            text = "is a pipe or device; a regular file is needed, which can be read again"
-            raise OSError(errno.EINVAL, text, str(path))
+    if is_special(path):
+        text = "is a pipe or device; a regular file is needed, which can be read again"
+        raise OSError(errno.EINVAL, text, str(path))
 
 
 def bounded_bytes(path: Path) -> bytes:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import msgspec
 
+from harness.base.files import check_regular, is_special
 from harness.client.errors import UsageError
 from harness.client.input_settings import InputSettings
 from harness.load.lines import BOM, LINE_MAX, LongLine, lines_of, pieces_of
@@ -56,6 +57,20 @@ _TABLES = frozenset({"parquet", "arrow"})
 _CONVERTED = frozenset({"json", "text", *_TABLES})
 NOT_UTF8 = "is not UTF-8; name its encoding, such as --encoding latin-1"
 _BLANK = " \t\r\n"
+
+
+def is_pipe(path: str, allowed: bool) -> bool:
+    """Whether a path is standard input, a pipe or a device; raises UsageError where that is not allowed."""
+    if path == "-":
+        if not allowed:
+            raise UsageError("-: only `process` reads standard input; give a file, which can be read again")
+        return True
+    if not allowed:
+        try:
+            check_regular(path)
+        except OSError as error:
+            raise UsageError(f"{path}: {error.strerror}") from error
+    return is_special(path)
 
 
 def form_of(path: str, settings: InputSettings | None = None, is_pipe: bool = False) -> str:

@@ -16,7 +16,6 @@ from typing import Any
 
 import msgspec
 
-from harness.base.files import check_regular
 from harness.client.errors import ItemError, UsageError
 from harness.client.input_settings import InputSettings
 from harness.client.tasks.http.pointer import MISSING, found, kind_of, tokens_of
@@ -84,7 +83,7 @@ class RowReader:
         self.settings = settings or InputSettings()
         # Several files, or those of a folder.
         self.files = folder.files_of(self.path, more) if more or Path(self.path).is_dir() else []
-        self.is_pipe = not self.files and _is_pipe(self.path, once)
+        self.is_pipe = not self.files and forms.is_pipe(self.path, once)
         self.form = "jsonl" if self.files else forms.form_of(self.path, self.settings, self.is_pipe)
         self._added = tuple(added)
         self._pointers = {
@@ -292,19 +291,6 @@ class RowReader:
             return raw.decode().removesuffix("\r")
         except UnicodeDecodeError as error:
             raise ItemError(f"{forms.NOT_UTF8} ({error.reason} at byte {error.start})") from error
-
-
-def _is_pipe(path: str, allowed: bool) -> bool:
-    """Whether a path is standard input, a pipe or a device; raises UsageError where that is not allowed."""
-    if path == "-" and not allowed:
-        raise UsageError("-: only `process` reads standard input; give a file, which can be read again")
-    try:
-        check_regular(path)
-    except OSError as error:
-        if not allowed:
-            raise UsageError(f"{path}: {error.strerror or error}") from error
-        return True
-    return path == "-"
 
 
 def _outside(text: str, mark: str) -> int:
