@@ -6,11 +6,14 @@ import asyncio
 import math
 from random import Random
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.client.gate.concurrency_limit import ConcurrencyLimit
 from harness.client.gate.pace import TOLERANCE_S, Pace
+from harness.client.gate.slots import Slots
+from harness.client.gate.watchers import Share
 from harness.client.limits.aimd import Aimd
 from harness.client.types import Outcome, Sample
 from harness.strategies._workers import Workers
@@ -250,3 +253,21 @@ def test_another_limit_in_the_place_of_one_that_paces_is_not_paced() -> None:
         assert [round(start - server.starts[5], 6) for start in server.starts[5:]] == [0.0, 1.0, 2.0]
 
     virtually(main())
+
+
+def test_a_timer_for_an_instant_that_has_just_passed_is_a_timer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """uvloop calls at once then, and its handle has no instant: such a run of `-s adaptive` ended in the middle."""
+
+    async def main() -> list[float]:
+        loop = asyncio.get_running_loop()
+        monkeypatch.setattr(loop, "call_at", lambda when, callback: loop.call_soon(callback))
+        slots = Slots(2, Share(Server()), rate_per_s=10.0)
+        slots._wake_at(1.0)
+        slots._wake_at(0.5)
+        first = slots._wakes_at
+        slots._wake_at(2.0)
+        await settle()
+        assert slots._timer is None
+        return [first, slots._wakes_at]
+
+    assert virtually(main()) == [0.5, 0.5]

@@ -45,7 +45,8 @@ class Slots:
         self._turnstile = Turnstile()
         self._rate_per_s = rate_per_s
         self._clock: Clock | None = None
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: asyncio.Handle | None = None
+        self._wakes_at = math.inf
         self._line: _Line = OrderedDict()
         self._watchers = Watchers()
         # Watchers that were notified and have not run since.
@@ -193,11 +194,12 @@ class Slots:
         """Hand on again at `start`; an earlier timer stays."""
         timer = self._timer
         if timer is not None:
-            if timer.when() <= start:
+            if self._wakes_at <= start:
                 return
             timer.cancel()
-        at = max(start, self._now() + GRAIN_S)
-        self._timer = asyncio.get_running_loop().call_at(at, self._wake)
+        # A handle of uvloop for an instant that has just passed does not know it.
+        self._wakes_at = max(start, self._now() + GRAIN_S)
+        self._timer = asyncio.get_running_loop().call_at(self._wakes_at, self._wake)
 
     def _wake(self) -> None:
         self._timer = None

@@ -31,13 +31,23 @@ ARGUMENTS = ["in.jsonl", "--output", "out.jsonl", "--task", "annotate", "-s", f"
 ARGUMENTS += ["--engine", "ray", "--workers", "3", "--range-lines", "100", "--resume"]
 
 
+def _cluster(tries: int = 3) -> Any:
+    """A head. Ray gives it 30 s to start, which are too few at times on a busy machine."""
+    from ray.cluster_utils import Cluster
+
+    try:
+        return Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+    except Exception:
+        if tries == 1:
+            raise
+        return _cluster(tries - 1)
+
+
 class TwoNodes:
     """A cluster on this machine: a head, and a second node that may be killed."""
 
     def __init__(self) -> None:
-        from ray.cluster_utils import Cluster
-
-        self.cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+        self.cluster = _cluster()
         self.second: Any = self.cluster.add_node(num_cpus=1)
         self.cluster.wait_for_nodes()
 
