@@ -96,8 +96,8 @@ def _follow(search: Search, estimate: KneeEstimate, now: float, more: bool) -> N
         if search.grown > 1:
             goal = max(goal, value * (1 + step), wanted + GROW_STEP)
         wanted, cause = max(wanted, min(goal, _top(search, now))), Cause.more_pays
-        if wanted > search.ceiling.top(now):
-            # Growth that refusals hold back begins with small steps when they end.
+        if wanted > search.ceiling.top(now) and search.unanswered.recent(now):
+            # Growth that time-outs hold back begins with small steps, as the next ones come late.
             search.grown = 1
         if wanted >= search.grow_to:
             search.timetable.earlier(now, search.service_s, search.latency_s)
