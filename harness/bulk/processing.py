@@ -224,8 +224,6 @@ class Process:
                 self._end.because("strategy", f"{self.settings.strategy} gave no result for {len(intake.out)} lines")
         except asyncio.CancelledError:
             self._end.because("interrupted", "cancelled")
-        except KeyboardInterrupt:
-            self._end.because("interrupted", "interrupted in a template or in code of yours, which did not end")
         except OSError as error:
             self._end.broken(error)
         except UsageError as error:

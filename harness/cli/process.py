@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -14,7 +15,6 @@ from harness.base.options import REQUIRED, filled
 from harness.cli.command import Command, options_of
 from harness.cli.main import EXIT_INTERRUPTED
 from harness.cli.options import layer_options
-from harness.cli.stop_signals import StopSignals, run_through
 from harness.cli.streams import check_json_output
 from harness.client.errors import UsageError
 
@@ -160,7 +160,7 @@ def _played(
         log = EventLog(events, settings, show.say)
         tell = log.beside(tell)
     with show, asyncio.Runner(loop_factory=new_event_loop) as runner:
-        summary = run_through(runner, _run(settings, fleet, tell))
+        summary = runner.run(_run(settings, fleet, tell))
     end = {"passed": summary.passed, "stopped": summary.stopped, "text": summary.text}
     live.tell("summary", {**end, "counts": summary.counts})
     if log is not None:
@@ -194,8 +194,14 @@ async def _run(settings: ProcessSettings, fleet: FleetSettings, show: Any) -> Su
         asked = True
         session.stop()
 
-    with StopSignals(asyncio.get_running_loop(), ask):
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, ask)
+    try:
         return await session.run()
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(number)
 
 
 def exit_code(summary: Summary) -> int:
