@@ -42,7 +42,7 @@ FASTEST = 1.15
 class Block:
     """Attempts that were sent under one limit; `burst` of them at once, one more for each that ends."""
 
-    __slots__ = ("_after", "_closed_at", "_latencies_s", "_sent", "grown", "peak", "value", "wanted")
+    __slots__ = ("_after", "_closed_at", "_latencies_s", "_most", "_sent", "grown", "peak", "value", "wanted")
 
     def __init__(self, value: int, burst: int, wanted: int, grown: int = 0) -> None:
         self.value, self.wanted = value, wanted
@@ -50,6 +50,8 @@ class Block:
         self.grown = grown
         # Most in flight.
         self.peak = 0
+        # The same, of those that were sent later as well.
+        self._most = 0
         self._sent = burst
         self._closed_at = math.nan
         # Answers after the last was sent.
@@ -69,7 +71,7 @@ class Block:
     @property
     def unanswered(self) -> bool:
         """Whether that is so after growth that was used: the server answers others, and not the ones on top."""
-        return self.failed and self.used and self.grown > 0
+        return self.failed and self._most >= USED * self.value and self.grown > 0
 
     @property
     def latency_s(self) -> float:
@@ -89,6 +91,8 @@ class Block:
                 self._closed_at = sample.done
         else:
             self._after += 1
+        if current:
+            self._most = max(self._most, sample.in_flight)
         if current and not sample.sent > self._closed_at:
             self.peak = max(self.peak, sample.in_flight)
             self._latencies_s.append(max(LATENCY_MIN_S, sample.latency_s) / sample.work)
