@@ -69,7 +69,11 @@ def test_a_server_that_refuses_half_is_never_green(tmp_path: Path) -> None:
         done = paceline(*line, "--out", "a", cwd=tmp_path)
         allowed = paceline(*line, "--out", "b", "--slo", "errors<60%", cwd=tmp_path)
         failed = paceline(*line, "--out", "c", "--slo", "errors<10%", cwd=tmp_path)
-    assert (done.returncode, allowed.returncode, failed.returncode) == (4, 0, 1)
+    assert done.returncode == 4, done.stderr
+    for ended, folder, code in ((allowed, "b", 0), (failed, "c", 1)):
+        reasons = {reason["code"] for reason in result_of(tmp_path / folder)["verdict"]["reasons"]}
+        # On a machine that starved the client, too, the measurement is invalid.
+        assert ended.returncode == code or (ended.returncode == 4 and reasons & BUSY), ended.stderr
     case = result_of(tmp_path / "a")["cases"][0]
     assert 140 < case["counts"]["ok"] < 260
     assert case["counts"]["rejected"] == 400 - case["counts"]["ok"]
