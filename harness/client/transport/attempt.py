@@ -89,11 +89,12 @@ class Expiry(Generic[T]):
         virtual time.
         """
         self.timer = None
-        late = self._loop.time() + MILLISECOND_S - self._timeout_s
+        now = self._loop.time()
+        late = now + MILLISECOND_S - self._timeout_s
         due = []
         for one, began in self.watched.items():
             if began > late:
-                self._arm(began - late + MILLISECOND_S)
+                self._arm(began + self._timeout_s - now)
                 break
             due.append(one)
         for one in due:

@@ -5,6 +5,7 @@ A kept case is not played again by the next call; delete the file after a change
 
 from __future__ import annotations
 
+import argparse
 import json
 import sys
 from collections.abc import Sequence
@@ -31,6 +32,14 @@ def judge(name: str, shape: Shape, seeds: Sequence[int] = FEW) -> list[Scores]:
         scores(play(shape, lambda: plugins.build("limit", name, {}), seed), shape, reference(shape, seed))
         for seed in seeds
     ]
+
+
+def parser_of(description: str) -> argparse.ArgumentParser:
+    """The parser of a command that plays cases, with the options of `played`."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--keep", type=Path, help="a file for the figures of each case as they come")
+    parser.add_argument("--processes", type=int, default=2)
+    return parser
 
 
 def played(

@@ -6,13 +6,11 @@ of them. With `--keep` it takes the figures that `tests.simulation.limits.table`
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from statistics import fmean
 
-from tests.simulation.limits.cases import OURS, Runs, played
+from tests.simulation.limits.cases import OURS, Runs, parser_of, played
 from tests.simulation.limits.server import shapes
 
 KINDS = {
@@ -43,9 +41,7 @@ def table(runs: Runs) -> Iterator[str]:
 
 def main(arguments: Sequence[str]) -> None:
     """Play what is not kept, and print."""
-    parser = argparse.ArgumentParser(description="plays several clients with our limit")
-    parser.add_argument("--keep", type=Path, help="a file for the figures of each case as they come")
-    parser.add_argument("--processes", type=int, default=2)
+    parser = parser_of("plays several clients with our limit")
     given = parser.parse_args(arguments)
     kinds = [shape for shape in shapes() if shape.name in KINDS]
     print("\n".join(table(played([OURS], kinds, given.keep, given.processes)[OURS])))

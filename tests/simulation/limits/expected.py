@@ -8,16 +8,14 @@ Only the shapes that the suite plays have ranges. With `--keep` it takes the fig
 
 from __future__ import annotations
 
-import argparse
 import math
 import re
 import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 import numpy as np
 
-from tests.simulation.limits.cases import OURS, played
+from tests.simulation.limits.cases import OURS, parser_of, played
 from tests.simulation.limits.score import Scores
 from tests.simulation.limits.server import FOLDER, Shape, shapes
 
@@ -43,10 +41,8 @@ def _bound(found: Sequence[Scores], name: str, share: float, rounded: Callable[[
 
 def main(arguments: Sequence[str]) -> None:
     """Rewrite the files of these shapes, or of all that the suite plays."""
-    parser = argparse.ArgumentParser(description="rewrites the expected ranges of shapes")
+    parser = parser_of("rewrites the expected ranges of shapes")
     parser.add_argument("names", nargs="*", help="shapes (all that the suite plays)")
-    parser.add_argument("--keep", type=Path, help="a file for the figures of each case as they come")
-    parser.add_argument("--processes", type=int, default=2)
     given = parser.parse_args(arguments)
     chosen = [shape for shape in shapes() if shape.suite and (not given.names or shape.name in given.names)]
     runs = played([OURS], chosen, given.keep, given.processes)[OURS]

@@ -8,7 +8,6 @@ written there as soon as it is played, and not played again by the next call: de
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -17,7 +16,7 @@ from statistics import fmean
 import numpy as np
 
 from harness import plugins
-from tests.simulation.limits.cases import OURS, Runs, played
+from tests.simulation.limits.cases import OURS, Runs, parser_of, played
 from tests.simulation.limits.references import SEEDS, reference
 from tests.simulation.limits.score import Scores
 from tests.simulation.limits.server import Shape, shapes
@@ -89,10 +88,8 @@ def chart(runs: dict[str, Runs], path: Path) -> None:
 
 def main(arguments: Sequence[str]) -> None:
     """Play, and print or write."""
-    parser = argparse.ArgumentParser(description="plays limits on all shapes")
+    parser = parser_of("plays limits on all shapes")
     parser.add_argument("names", nargs="*", help="a .md file to write to, or the limits to print (knee)")
-    parser.add_argument("--keep", type=Path, help="a file for the figures of each case as they come")
-    parser.add_argument("--processes", type=int, default=2)
     given = parser.parse_args(arguments)
     kinds, names = shapes(), given.names or [OURS]
     if not names[0].endswith(".md"):
