@@ -19,7 +19,6 @@ from model_server.work import TokenOf
 _TOKEN = re.compile(r"[^\W_\u2e80-\u9fff\uac00-\ud7af]+|[\u2e80-\u9fff\uac00-\ud7af]|[^\w\s]")
 # Longest input whose result is cached: thousands of longer texts would fill the memory.
 _KEPT_CHARS_MAX = 4000
-_SPECIAL_TOKENS = 2  # [CLS] and [SEP]
 _DIMENSIONS = 64
 _MASK = "[MASK]"
 _LABELS = ("negative", "neutral", "positive")
@@ -45,23 +44,24 @@ def tokens_in(text: str, *, special: bool) -> list[TokenOf]:
     return [(101, "[CLS]", True, None, None), *found, (102, "[SEP]", True, None, None)] if special else found
 
 
-def count_tokens(inputs: tuple[Any, ...]) -> int:
-    """Length of one input, special tokens included. Counts of short texts are cached."""
+def count_tokens(inputs: tuple[Any, ...], per_word: float = 1.0, special: float = 2.0) -> int:
+    """Length of one input: `special` tokens, and `per_word` for each of its words. Counts of short texts are cached."""
     characters = 0
     for part in inputs:
         characters += len(part) if isinstance(part, str) else 0
-    return _kept_count(inputs) if characters <= _KEPT_CHARS_MAX else _count(inputs)
+    words = _kept_words(inputs) if characters <= _KEPT_CHARS_MAX else _words(inputs)
+    return max(1, round(special + per_word * words))
 
 
-def _count(inputs: tuple[Any, ...]) -> int:
-    total = _SPECIAL_TOKENS
+def _words(inputs: tuple[Any, ...]) -> int:
+    total = 0
     for part in inputs:
         if isinstance(part, str):
             total += len(part.split()) if part.isascii() else len(_TOKEN.findall(part))
     return total
 
 
-_kept_count = lru_cache(maxsize=4096)(_count)
+_kept_words = lru_cache(maxsize=4096)(_words)
 
 
 def similarity(text1: str, text2: str) -> float:

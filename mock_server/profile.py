@@ -72,6 +72,15 @@ class Capacity(Section, frozen=True):
     ] = 0.0
 
 
+class Tokens(Section, frozen=True):
+    """How many tokens the words and punctuation marks of an item are: special + per word x words, rounded."""
+
+    per_word: Annotated[float, Meta(gt=0.0, le=1000.0, description="tokens for each word or punctuation mark")] = 1.0
+    special: Annotated[
+        float, Meta(ge=0.0, le=10_000.0, description="further tokens of each item, such as [CLS] and [SEP]")
+    ] = 2.0
+
+
 class Limits(Section, frozen=True):
     """The server's limits for its callers. 0 switches a limit off."""
 
@@ -149,6 +158,7 @@ class Profile(Section, frozen=True):
     network: Network = Network()
     service: Service = Service()
     capacity: Capacity = Capacity()
+    tokens: Tokens = Tokens()
     limits: Limits = Limits()
     generation: Generation = Generation()
     changes: Annotated[tuple[Change, ...], Meta(description="changes over time, in any order")] = ()

@@ -39,6 +39,7 @@ class SimulatedEngine:
         # Tokens of the prompts and answers of all running sequences.
         self.context = 0
         self.pauses = Pauses()
+        self._per_word, self._special = profile.tokens.per_word, profile.tokens.special
         growth = profile.service.growth
         shared = profile.service.growth_by == "running"
         self._shared = Sharing[_Job](lambda n: growth.apply(1.0, n)) if shared else None
@@ -84,8 +85,8 @@ class SimulatedEngine:
         self.timers = Timers()
 
     def count_tokens(self, kind: str, inputs: tuple[object, ...], /) -> int:
-        """The number of words and punctuation marks; see `answers`."""
-        return answers.count_tokens(inputs)
+        """Words and punctuation marks, as the profile counts them; see `answers`."""
+        return answers.count_tokens(inputs, self._per_word, self._special)
 
     def is_long(self, kind: str, inputs: tuple[object, ...], /) -> bool:
         """Never: counting words is quick."""

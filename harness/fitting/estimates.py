@@ -216,18 +216,18 @@ def of_log(calibration: Calibration, bounds: Refusals, fixed: KnownParameters) -
     if policy is not None:
         linger_s = policy.linger_s
     pad = white_box.pad_multiple(batches) if policy is None else policy.pad_multiple
-    scale, pad = white_box.units_of_length(idle, alone, pad) if alone else (1.0, pad)
-    found = white_box.law_of(batches, max(0.0, overhead_s - linger_s), linger_s, scale)
+    found = white_box.law_of(batches, max(0.0, overhead_s - linger_s), linger_s)
     workers = white_box.workers(loads) if fixed.workers is None else fixed.workers
     most = max(one.items for one in batches) if policy is None else policy.items_max
     most = most if fixed.batch_items is None else fixed.batch_items
-    bound = 0 if policy is None else round(policy.tokens_max / scale)
+    bound = 0 if policy is None else policy.tokens_max
     structure = Structure(0 if workers >= UNBOUNDED else workers, most, pad, bound, lingers=linger_s > 0)
     tokens = max(one.items * one.length for one in batches)
     made = Fit(
         structure, found, jitter_of(found.ratios), None, None, bounds, (), batch_tokens_seen=tokens, white_box=True,
         policy_known=policy is not None,
-        overhead_tokens=0.0 if policy is None or most == 1 else policy.overhead_tokens / scale,
+        overhead_tokens=0.0 if policy is None or most == 1 else policy.overhead_tokens,
+        tokens=white_box.tokens_of(idle, alone),
     )  # fmt: skip
     return replace(made, estimates=tuple(batch_estimates(made)))
 

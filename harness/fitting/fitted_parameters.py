@@ -11,6 +11,7 @@ from harness.fitting.inversion import Law
 from harness.fitting.refusal_bounds import Refusals
 from harness.fitting.residuals import cv_of
 from mock_server.jitter import Constant, Jitter
+from mock_server.profile import Tokens
 
 SURE = 0.03
 """A parameter is determined if its standard error is at most this share of it."""
@@ -51,6 +52,7 @@ class Fit:
     refusals: Refusals
     estimates: tuple[Estimate, ...]
     overhead_tokens: float = 0.0
+    tokens: Tokens = field(default_factory=Tokens)
     # The most padded tokens of a batch; 0: all batches were full or there were none.
     batch_tokens_seen: int = 0
     white_box: bool = False
@@ -82,6 +84,10 @@ def batch_estimates(made: Fit) -> list[Estimate]:
     estimates.append(Estimate("batch_max_items", structure.batch_items, None, unsure))
     if found.values["per_token_s"] > 0:
         estimates.append(Estimate("pad_multiple", structure.pad_multiple))
+        if made.tokens != Tokens():
+            estimates += [
+                Estimate("tokens_per_word", made.tokens.per_word), Estimate("special_tokens", made.tokens.special)
+            ]  # fmt: skip
     assert made.jitter is not None  # noqa: S101 - of batches
     cv = cv_of(made.jitter)
     estimates.append(Estimate("cv", cv, cv / math.sqrt(2 * len(found.ratios))))

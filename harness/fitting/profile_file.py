@@ -46,6 +46,7 @@ def profile_of(fit: Fit, own_s: float = 0.0) -> Profile:
             batch_linger_s=values["linger_s"],
             batch_overhead_tokens=fit.overhead_tokens,
         ),
+        tokens=fit.tokens,
         limits=_limits(fit),
     )
 

@@ -14,18 +14,20 @@ import numpy as np
 from harness.fitting.bench import Batch
 from harness.fitting.inversion import Law, fitted_terms
 from harness.fitting.seen import Floats, Seen
+from mock_server.profile import Tokens
 
 LINGER_MIN_S = 0.0005
 """A request alone that waits less did not wait for others."""
 LOG_MAX = 1024
 """Batches that a server remembers."""
-_ALIKE = 0.03
+_LEAST = 1e-3
+"""Tokens for a word where longer texts have no more of them."""
 
 
-def law_of(batches: Sequence[Batch], overhead_s: float, linger_s: float, scale: float) -> Law:
-    """The constants of these batches. `scale`: tokens of the server for one of the mock."""
+def law_of(batches: Sequence[Batch], overhead_s: float, linger_s: float) -> Law:
+    """The constants of these batches."""
     items = np.array([one.items for one in batches], float)
-    length = np.array([one.length for one in batches], float) / scale
+    length = np.array([one.length for one in batches], float)
     seconds = np.array([one.duration_s for one in batches], float)
     return fitted_terms(items, length, seconds, {"overhead_s": overhead_s, "linger_s": linger_s})
 
@@ -56,33 +58,37 @@ def overheads(idle: Seen, batches: Sequence[Batch]) -> Floats:
     return np.asarray(np.maximum(1e-6, idle.latency[-count:] - durations[-count:]))
 
 
-def units_of_length(idle: Seen, batches: Sequence[Batch], pad: int) -> tuple[float, int]:
-    """Tokens of the server for one token of the mock, and the multiple to which the mock pads.
+def tokens_of(idle: Seen, batches: Sequence[Batch]) -> Tokens:
+    """How the server counts the tokens of an item: by least squares, from the requests of the idle load.
 
-    `batches` are those of the idle load, padded by the server to multiples of `pad`. The mock counts words, and a pair
-    as one text, so its multiple is the one that gives most nearly the same padded lengths.
+    The mock counts words, and those of a pair together, where a server may count pieces of words, or the longer text.
     """
-    count = min(len(idle), len(batches))
-    shapes, known = idle.shapes[-count:], batches[-count:]
-    if len(idle) > len(batches) < LOG_MAX or any(
-        shape.items != one.items for shape, one in zip(shapes, known, strict=True)
-    ):
-        found = sum(one.tokens for one in batches) / sum(sum(shape.tokens) for shape in idle.shapes)
-        return _plain(found, pad)
-    ours = np.array([shape.longest for shape in shapes], float)
-    theirs = np.array([one.length for one in known], float)
-    if pad == 1:
-        return _plain(float(np.median(theirs / ours)), pad)
-    near = pad * float(np.median(ours / theirs))
-    tried = range(max(1, round(near * 0.5)), round(near * 1.6) + 2)
-    # Of equally good ones the nearest to the server's own.
-    best = min(tried, key=lambda one: (float(np.abs(np.ceil(ours / one) * pad / theirs - 1).sum()), abs(one - pad)))
-    return pad / best, best
+    pairs = np.array(_words_and_tokens(idle, batches), float).reshape(-1, 2)
+    if not len(pairs):
+        return Tokens()
+    words, tokens = pairs.T
+    if not np.ptp(words):
+        return Tokens(special=max(0.0, float((tokens - words).mean())))
+    per_word, special = np.polyfit(words, tokens, 1)
+    if per_word <= 0:
+        return Tokens(per_word=_LEAST, special=float(tokens.mean()))
+    if special < 0:
+        return Tokens(per_word=float(words @ tokens / (words @ words)), special=0.0)
+    return Tokens(per_word=float(per_word), special=float(special))
 
 
-def _plain(found: float, pad: int) -> tuple[float, int]:
-    """This scale, or none if tokens and words are about the same."""
-    return (1.0, pad) if abs(found - 1) < _ALIKE else (found, max(1, round(pad / found)))
+def _words_and_tokens(idle: Seen, batches: Sequence[Batch]) -> list[tuple[float, float]]:
+    """For each request, the last one first: words of an item, and its tokens in the server, both on average."""
+    found, left = [], list(batches)
+    for shape in reversed(idle.shapes):
+        items = tokens = 0
+        while left and items < shape.items:
+            batch = left.pop()
+            items, tokens = items + batch.items, tokens + batch.tokens
+        if items != shape.items:
+            break
+        found.append((sum(shape.tokens) / items - Tokens().special, tokens / items))
+    return found
 
 
 def pad_multiple(batches: Sequence[Batch]) -> int:

@@ -38,6 +38,18 @@ def fitted(toml: str, tmp_path: Path, time_s: float = 25.0) -> Fitted:
     return fit_server(wanted, lambda text: None, simulated=True)
 
 
+def test_a_server_that_counts_tokens_in_another_way_is_played_with_its_own_lengths(tmp_path: Path) -> None:
+    """Half a token for a word, as for the longer text of a pair: batches are padded where the server pads them."""
+    server = "[service]\nbase_s = 0.01\nper_token_s = 0.0005\n[capacity]\nworkers = 1\nbatch_max_items = 8\n"
+    found = fitted(server + "[tokens]\nper_word = 0.5\nspecial = 3.0\n", tmp_path)
+    assert not found.refused
+    assert found.profile.tokens.per_word == pytest.approx(0.5, rel=0.02)
+    assert found.profile.tokens.special == pytest.approx(3.0, abs=0.5)
+    assert found.profile.capacity.pad_multiple == 16
+    assert found.profile.service.per_token_s == pytest.approx(0.0005, rel=0.02)
+    assert found.loss < 0.01
+
+
 @pytest.mark.no_cover
 @pytest.mark.parametrize(
     ("more", "why"),

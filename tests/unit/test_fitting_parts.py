@@ -17,8 +17,9 @@ from harness.fitting.refusal_bounds import Refusals, refusals, with_waits
 from harness.fitting.request_shapes import Shape
 from harness.fitting.residuals import jitter_of
 from harness.fitting.seen import Seen
-from harness.fitting.white_box import law_of, pad_multiple, units_of_length, workers
+from harness.fitting.white_box import law_of, pad_multiple, tokens_of, workers
 from mock_server.jitter import Constant, Empirical, Exponential, Gamma, Lognormal
+from mock_server.profile import Tokens
 
 
 def seen(sent: list[float], done: list[float], refused: list[bool] | None = None, concurrency: int = 4) -> Seen:
@@ -168,7 +169,7 @@ def test_the_times_that_a_server_tells_give_its_law() -> None:
         Batch(number * 1.0, items, length, items * length, 0.002 + 0.0001 * items * length + 1e-7 * items * length**2)
         for number, (items, length) in enumerate((i, s) for i in (1, 2, 4, 8) for s in (16, 32, 64, 128, 256))
     ]
-    found = law_of(batches, 0.001, 0.0, 1.0)
+    found = law_of(batches, 0.001, 0.0)
     assert found.values["base_s"] == pytest.approx(0.002, rel=1e-3)
     assert found.values["per_token_s"] == pytest.approx(0.0001, rel=1e-3)
     assert found.values["per_square_s"] == pytest.approx(1e-7, rel=1e-3)
@@ -178,17 +179,22 @@ def test_the_times_that_a_server_tells_give_its_law() -> None:
     assert workers([[Batch(0.0, 1, 16, 16, 2.0), Batch(1.0, 1, 16, 16, 2.0), Batch(2.0, 1, 16, 16, 1.0)]]) == 2
 
 
-def test_words_of_the_mock_are_padded_as_the_tokens_of_the_server_are() -> None:
-    # A pair of texts: the mock counts both, the server the longer one, and each adds two special tokens.
+@pytest.mark.parametrize(("per_word", "special"), [(0.5, 2.0), (1.0, 2.0), (1.4, 9.0)])
+def test_tokens_are_counted_as_the_server_counts_them(per_word: float, special: float) -> None:
+    """A pair of texts of which the longer one counts, plain words, and pieces of words with a template around them."""
     words = [6, 12, 24, 40, 60, 90, 120, 200] * 6
     idle = replace(
         seen([float(place) for place in range(48)], [place + 0.01 for place in range(48)]),
-        shapes=tuple(Shape("similarity", (count + 2,)) for count in words),
+        shapes=tuple(Shape("similarity", (count + 2, count + 2)) for count in words),
     )
-    batches = [Batch(0.0, 1, -(-(count // 2 + 2) // 16) * 16, count // 2 + 2, 0.01) for count in words]
-    scale, pad = units_of_length(idle, batches, 16)
-    ours = [-(-(count + 2) // pad) * pad * scale for count in words]
-    assert ours == pytest.approx([one.length for one in batches], rel=0.01)
-    # Words that are tokens need no conversion.
-    same = [Batch(0.0, 1, -(-(count + 2) // 16) * 16, count + 2, 0.01) for count in words]
-    assert units_of_length(idle, same, 16) == (1.0, 16)
+    theirs = [round(special + per_word * count) for count in words]
+    together = [Batch(0.0, 2, -(-count // 16) * 16, 2 * count, 0.01) for count in theirs]
+    apart = [Batch(0.0, 1, -(-count // 16) * 16, count, 0.01) for count in theirs for _ in range(2)]
+    for batches in (together, apart, apart[20:]):
+        found = tokens_of(idle, batches)
+        assert found.per_word == pytest.approx(per_word, abs=0.01)
+        assert found.special == pytest.approx(special, abs=0.5)
+    # A server remembers the last batches only; one length shows how many tokens are added, and no more.
+    one = replace(idle, shapes=(Shape("similarity", (12,)),) * 48)
+    assert tokens_of(one, [Batch(0.0, 1, 16, 15, 0.01)] * 20) == Tokens(special=5.0)
+    assert tokens_of(idle, [Batch(0.0, 3, 16, 15, 0.01)]) == Tokens()

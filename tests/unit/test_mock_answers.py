@@ -75,7 +75,7 @@ def test_every_kind_of_work_has_an_answer() -> None:
 
 
 def test_answers_to_short_texts_are_remembered_and_long_texts_are_not_held() -> None:
-    kept = (answers._kept_count, answers._kept_dice)
+    kept = (answers._kept_words, answers._kept_dice)
 
     def held() -> list[int]:
         answers.count_tokens((text, "b"))
