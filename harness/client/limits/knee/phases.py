@@ -50,6 +50,7 @@ def learn(search: Search, sample: Sample) -> bool:
         search.ceiling.passed(search.value, now)
         _judge_rest(search, now)
         return True
+    search.deferred.plan(search, now)
     return False
 
 
