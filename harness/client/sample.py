@@ -11,7 +11,7 @@ from harness.client.outcome import SIGNALS, Outcome, Signal
 _SIGNAL_AT = tuple(SIGNALS[outcome] for outcome in Outcome)
 
 
-class Sample(msgspec.Struct, frozen=True):
+class Sample(msgspec.Struct, frozen=True, gc=False):
     """Facts of one attempt that a limit learns from. Attempts that were never sent give no sample.
 
     Attributes:

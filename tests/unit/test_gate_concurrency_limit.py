@@ -246,6 +246,23 @@ async def test_a_watcher_cancelled_after_it_got_word_passes_it_on() -> None:
     assert third.cancelled()
 
 
+async def test_one_that_is_closed_in_line_leaves_it_and_its_deadline_changes_nothing() -> None:
+    """A task that a loop drops at its end is closed, not cancelled: the future that it awaits stays open."""
+    server = Server()
+    gate = ConcurrencyLimit(server, Fixed(1))
+    first = asyncio.create_task(gate(request("a")))
+    await settle()
+    waiting = gate(request("b", deadline=asyncio.get_running_loop().time() + 0.01))
+    waiting.send(None)
+    assert gate.waiting == 1
+    waiting.close()
+    assert gate.waiting == 0
+    await asyncio.sleep(0.03)
+    server.end("a")
+    await first
+    assert (gate.in_flight, server.order) == (0, ["a"])
+
+
 ACTIONS = st.lists(
     st.tuples(st.sampled_from(["call", "watch", "end", "cancel", "resize", "turn"]), st.integers(0, 30)),
     max_size=60,

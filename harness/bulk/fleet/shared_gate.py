@@ -64,7 +64,7 @@ class WorkerGate(ConcurrencyLimit):
     @property
     def short(self) -> bool:
         """Whether calls wait for a slot."""
-        return bool(self._line or self._watchers) and self.in_flight >= self.part.value
+        return bool(self._line or self._watchers.count) and self.in_flight >= self.part.value
 
     def count(self, response: Response) -> None:
         """An attempt ended."""

@@ -67,7 +67,12 @@ class ConcurrencyLimit(Slots):
         """One attempt of an application, when it may start."""
         probe = False
         if self._line or self.in_flight >= self._fast_limit:
-            kind = await self._take(request.deadline)
+            turn = self._join(request.deadline)
+            try:
+                kind = await turn
+            except BaseException:
+                self._leave(turn)
+                raise
             if not kind:
                 why = "its deadline passed while it waited for a slot"
                 return Response(Outcome.not_sent, done=self._now(), error=why)
@@ -103,12 +108,11 @@ class ConcurrencyLimit(Slots):
         streak = 0
         ok = response.outcome is _OK
         if ok:
-            self._streak.accepted(response.sent)
+            # As `Streak.accepted` does, without a call.
+            self._streak.accepted_sent, self._streak.failures = response.sent, 0
         else:
             streak = self._count_failure(response, epoch)
-        # Attempts that wait in a strategy watch for a vacancy, others stand in line.
-        bound = self._bound() if self._line or self._watchers.count or self._notified else _DEMAND
-        sample = self._sample(request, response, in_flight, size, generation, streak, bound)
+        sample = self._sample(request, response, in_flight, size, generation, streak, self._bound())
         if sample is not None:
             limit, paced = self.limit, self._paced
             limit.update(sample)
@@ -124,10 +128,12 @@ class ConcurrencyLimit(Slots):
     @property
     def bound(self) -> Bound:
         """What keeps the next attempt from starting now."""
-        return self._bound() if self._line or self._watchers.count or self._notified else _DEMAND
+        return self._bound()
 
     def _bound(self) -> Bound:
-        """The same, while one waits."""
+        # Attempts that wait in a strategy watch for a vacancy, others stand in line.
+        if not (self._line or self._watchers.count or self._notified):
+            return _DEMAND
         if self._turnstile.closed and (bound := self._turnstile.bound(self._now())) is not None:
             paused = bound is Bound.pace and self._explained is not None and self._explained.cause == Cause.outage
             return Bound.pause if paused else bound

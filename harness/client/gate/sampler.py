@@ -53,28 +53,30 @@ class Sampler:
         if not sent <= done:
             return None
         lag_s = lateness.around(sent, done, self._usual_s) if done > lateness.due or lateness.aftermath else 0.0
-        work = 1.0
-        if response.outcome is _OK:
-            if not lag_s:
-                self._usual_s += (SMOOTHING if self._usual_s else 1.0) * (done - sent - self._usual_s)
-            if self._sizes is None:
-                pass
-            elif self._unmeasured:
-                self._unmeasured -= 1
-            else:
-                work = self._sizes.relative(work_of(request, response), done - sent - lag_s)
-                if self._sizes.is_settled:
-                    self._unmeasured = UNMEASURED
+        outcome, hint_s, work = response.outcome, response.retry_after_s, 1.0
+        if self._unmeasured:
+            self._unmeasured -= 1
+        elif outcome is _OK:
+            work = self._measured(request, response, lag_s)
         queue_s = first_s = None
         if self._queues:
             if response.server_timing is not None:
                 queue_s = queue_of(response.server_timing, done - sent)
             if response.chunks:
                 first_s = response.chunks[0] - sent
-        outcome, hint_s = response.outcome, response.retry_after_s
         if queue_s is None and first_s is None:
             return Sample(outcome, sent, done, in_flight, limit, generation, hint_s, work, lag_s, streak, bound)
         return Sample(
             *(outcome, sent, done, in_flight, limit, generation, hint_s, work, lag_s, streak, bound),
             *(queue_s, first_s),
         )
+
+    def _measured(self, request: Request, response: Response, lag_s: float) -> float:
+        """Follow the usual latency, and give the size of an attempt. Where sizes do not matter, skip the next ones."""
+        latency_s, sizes = response.done - response.sent, self._sizes
+        if not lag_s:
+            self._usual_s += (SMOOTHING if self._usual_s else 1.0) * (latency_s - self._usual_s)
+        work = 1.0 if sizes is None else sizes.relative(work_of(request, response), latency_s - lag_s)
+        if sizes is None or sizes.is_settled:
+            self._unmeasured = UNMEASURED
+        return work

@@ -70,14 +70,14 @@ class Slots:
     @property
     def unclaimed(self) -> bool:
         """It is vacant, and nobody waits for the slot or was notified of it."""
-        return not self._watchers and self.in_flight + self._notified < self._size and self.vacant
+        return not self._watchers.count and self.in_flight + self._notified < self._size and self.vacant
 
     async def vacancy(self, share: Share | None = None) -> None:
         """Return when `vacant` is true, in order of arrival, or in that of several shares. The slot is not reserved."""
         loop = asyncio.get_running_loop()
         share = share or self._own
         overtaken = False
-        while not self.vacant or (not overtaken and (self._watchers or (self.shares > 1 and not self.unclaimed))):
+        while not self.vacant or (not overtaken and (self._watchers.count or (self.shares > 1 and not self.unclaimed))):
             watch: asyncio.Future[int] = loop.create_future()
             # Another attempt took the slot in between: this one returns to the front.
             self._watchers.add(watch, share, first=overtaken)
@@ -98,7 +98,7 @@ class Slots:
                 raise
             self._notified -= 1
             share.notified -= 1
-        if self._watchers:
+        if self._watchers.count:
             loop.call_soon(self._hand_on)
 
     # Settings that change while attempts run.
@@ -128,39 +128,42 @@ class Slots:
 
     # The slow path: take a slot, wait for one, hand one on.
 
-    async def _take(self, deadline: float) -> int:
-        """Take a slot, after a wait in line if need be. Returns the kind of start, or 0 if the deadline passed."""
+    def _join(self, deadline: float) -> asyncio.Future[int]:
+        """Take a slot, or join the line for one. The result is the kind of start, or 0 if the deadline passed.
+
+        It is no coroutine of its own, as each attempt in line would pay for it. Its caller awaits the future, and calls
+        `_leave` if that is broken off.
+        """
+        loop = asyncio.get_running_loop()
+        turn: asyncio.Future[int] = loop.create_future()
         if not self._line and self.in_flight < self._size:
             now = self._now()
             start = self._turnstile.earliest(now)
             if start <= now:
                 self.in_flight += 1
-                kind = self._turnstile.take(now)
+                turn.set_result(self._turnstile.take(now))
                 self._refresh(now)
-                return kind
+                return turn
             self._wake_at(start)
-        loop = asyncio.get_running_loop()
-        turn: asyncio.Future[int] = loop.create_future()
         self._line[turn] = None
-        timer = loop.call_at(deadline, self._expire, turn) if deadline < math.inf else None
-        try:
-            return await turn
-        except BaseException:
-            if kind := _result_of(turn):
-                # The slot came in the same turn of the loop as the cancellation.
-                self.in_flight -= 1
-                self._turnstile.give_back(kind)
-                self._hand_on()
-            else:
-                self._line.pop(turn, None)
-                self._stop_timer_if_idle()
-            raise
-        finally:
-            if timer is not None:
-                timer.cancel()
+        if deadline < math.inf:
+            timer = loop.call_at(deadline, self._expire, turn)
+            turn.add_done_callback(lambda _: timer.cancel())
+        return turn
+
+    def _leave(self, turn: asyncio.Future[int]) -> None:
+        """The attempt of this turn was cancelled."""
+        if kind := _result_of(turn):
+            # The slot came in the same turn of the loop as the cancellation.
+            self.in_flight -= 1
+            self._turnstile.give_back(kind)
+            self._hand_on()
+        else:
+            self._line.pop(turn, None)
+            self._stop_timer_if_idle()
 
     def _expire(self, turn: asyncio.Future[int]) -> None:
-        if not turn.done():
+        if turn in self._line and not turn.done():
             del self._line[turn]
             turn.set_result(0)
             self._stop_timer_if_idle()
@@ -180,7 +183,7 @@ class Slots:
             if not turn.done():
                 self.in_flight += 1
                 turn.set_result(turnstile.take(now) if turnstile.closed else ORDINARY)
-        while watchers and not line and self.in_flight + self._notified < self._size:
+        while not line and watchers.count and self.in_flight + self._notified < self._size:
             if turnstile.closed and (start := turnstile.earliest(now, self._notified)) > now:
                 self._wake_at(start)
                 return
@@ -206,7 +209,7 @@ class Slots:
         self._hand_on()
 
     def _stop_timer_if_idle(self) -> None:
-        if self._timer is not None and not self._line and not self._watchers:
+        if self._timer is not None and not self._line and not self._watchers.count:
             self._timer.cancel()
             self._timer = None
 

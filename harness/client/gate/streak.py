@@ -16,24 +16,25 @@ import math
 class Streak:
     """Counts failures in a row. Attempts carry the `epoch` in which they were admitted."""
 
-    __slots__ = ("_accepted_sent", "_older", "epoch", "failures")
+    __slots__ = ("_older", "accepted_sent", "epoch", "failures")
 
     def __init__(self) -> None:
         self.epoch = 0
+        # Both are public, as the gate writes them itself after a success.
         self.failures = 0
         # When the attempt was sent that was accepted last.
-        self._accepted_sent = -math.inf
+        self.accepted_sent = -math.inf
         # Attempts in flight that were admitted before the streak.
         self._older = 0
 
     def accepted(self, sent: float) -> None:
         """The server accepted an attempt."""
-        self._accepted_sent = sent
+        self.accepted_sent = sent
         self.failures = 0
 
     def failed(self, epoch: int, others: int, sent: float) -> int:
         """An attempt failed while `others` are in flight. Failures in a row; 0 while one of before is under way."""
-        if sent < self._accepted_sent:
+        if sent < self.accepted_sent:
             self.left(epoch)
             return 0
         if not self.failures:

@@ -37,9 +37,6 @@ class Watchers:
         # All of them, as an attribute: it is asked for with each attempt.
         self.count = 0
 
-    def __len__(self) -> int:
-        return self.count
-
     def add(self, watch: asyncio.Future[int], share: Share, first: bool = False) -> None:
         """One more; with `first` before the others of its application."""
         if not share.watchers:

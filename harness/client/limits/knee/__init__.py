@@ -55,6 +55,8 @@ attempts that ended before a new one was accepted (search.py): a full server tak
 *Reports* (reported_queue.py). If the server reports how long requests waited, or answers with streams, the waiting
 attempts are known, and the search is not needed.
 
+*Cost* (deferred.py). Between two decisions successes are only kept; the limit learns from them together.
+
 *Ignored outcomes.* Outcomes that the caller caused (client_error, cancelled, not_sent, bad_response) never move the
 limit. Errors of the server only cost throughput. Latency is divided by the relative size of an attempt, and the
 client's own lateness is subtracted.
@@ -99,6 +101,8 @@ class Knee:
     seek: Literal["latency", "balanced", "throughput"] = "balanced"
     server_queue: bool = True
     uses_work: ClassVar[bool] = True
+    # Attempts allowed in flight, now. It is no setting, so no field; each attempt reads it, so no property.
+    value = 0
 
     def __post_init__(self) -> None:
         between(self, 1, 1_000_000, "initial", "minimum", "maximum")
@@ -107,15 +111,12 @@ class Knee:
         if self.seek not in SEEK:
             raise SettingError(f"seek={self.seek!r} must be one of {', '.join(SEEK)}")
         self._search = search = Search(self.initial, self.minimum, self.maximum, SEEK[self.seek])
+        self._deferred = search.deferred
+        self.value = search.value
         # Of the last change, for logs and charts.
         self.cause = search.cause
         # Infinite unless attempts are paced.
         self.rate_per_s = search.rate_per_s
-
-    @property
-    def value(self) -> int:
-        """Attempts allowed in flight, now."""
-        return self._search.value
 
     @property
     def uses_queue(self) -> bool:
@@ -124,9 +125,20 @@ class Knee:
 
     def update(self, sample: Sample, /) -> None:
         """Learn from one attempt, in constant time except for sorting a window of some dozen latencies."""
+        deferred = self._deferred
+        if (
+            sample.done < deferred.until
+            and len(deferred.samples) < deferred.most
+            and sample.outcome is _OK
+            and sample.queue_s is None
+            and sample.first_s is None
+        ):
+            deferred.samples.append(sample)
+            return
         search = self._search
+        deferred.catch_up(search)
         if _learn(search, sample):
-            self.cause, self.rate_per_s = search.cause, search.rate_per_s
+            self.value, self.cause, self.rate_per_s = search.value, search.cause, search.rate_per_s
 
 
 def _learn(search: Search, sample: Sample) -> bool:
@@ -153,7 +165,6 @@ def _learn(search: Search, sample: Sample) -> bool:
         refusals.follow_pace(search, search.pacing, sample)
         return True
     if ok:
-        # Whether there is a report is a cheap question, and most servers have none.
         may_follow = search.reported_queue.is_followed or sample.queue_s is not None or sample.first_s is not None
         if may_follow and search.reported_queue.takes(sample):
             return follow(search, sample)

@@ -12,8 +12,8 @@ Rules of this file
 from __future__ import annotations
 
 import math
-from collections import deque
-from dataclasses import dataclass
+
+import msgspec
 
 from harness.client.limits.knee.quantiles import Quantiles, low_suffice
 from harness.client.limits.knee.window import WindowResult
@@ -30,8 +30,7 @@ OUTDATED, QUEUE_ERRORS = 0.9, 2.0
 MOST = 1.1
 
 
-@dataclass(frozen=True, slots=True)
-class KneeEstimate:
+class KneeEstimate(msgspec.Struct, frozen=True):
     """The knee and its standard error, in attempts."""
 
     knee: float
@@ -39,11 +38,22 @@ class KneeEstimate:
     smaller: bool
 
 
+class _Weighed(msgspec.Struct, frozen=True):
+    """A window, the knee by it, and the standard error that it adds."""
+
+    window: WindowResult
+    knee: float
+    error: float
+    count: int
+
+
 class OwnKnee:
     """The last windows."""
 
     def __init__(self) -> None:
-        self._windows: deque[WindowResult] = deque()
+        # By the service times for which they were weighed, and whether by low quantiles.
+        self._windows: list[_Weighed] = []
+        self._by: tuple[Quantiles, bool] | None = None
         self._smaller = False
 
     def clear(self) -> None:
@@ -54,46 +64,54 @@ class OwnKnee:
     def add(self, window: WindowResult, service: Quantiles) -> KneeEstimate | None:
         """Take a window into account; None while it contradicts the others and is not confirmed."""
         low = low_suffice(service, window.value)
-        service_s = service.mean_s(low)
-        knee, error = _knee(window, low, service_s)
+        self._weigh(service, low)
+        new = _weighed(window, low, service.mean_s(low))
         smaller = False
         if self._windows:
-            pooled, count = self._pooled(low, service_s)
-            errors = error * math.sqrt(1 + window.quantiles.count / count)
-            if abs(knee - pooled) > ERRORS * errors + SHARE * window.value:
-                smaller = knee < pooled
+            pooled, count = self._pooled()
+            errors = new.error * math.sqrt(1 + new.count / count)
+            if abs(new.knee - pooled) > ERRORS * errors + SHARE * window.value:
+                smaller = new.knee < pooled
                 if smaller and not self._smaller:
                     self._smaller = True
                     return None
                 self._windows.clear()
         self._smaller = False
-        self._keep(window, low, service_s)
-        pooled, count = self._pooled(low, service_s)
-        error *= math.sqrt(window.quantiles.count / count)
+        self._keep(new)
+        pooled, count = self._pooled()
+        error = new.error * math.sqrt(new.count / count)
         # A few short service times look even; so the spread of the window counts, if it is larger.
         service_error_s = max(service.error_s(low), window.quantiles.error_s(low, service.count))
         service_error_s *= 1.0 + FEW / service.count
         error = math.hypot(error, service_error_s / window.latency_s * window.value)
         return KneeEstimate(max(1.0, min(pooled, MOST * window.value)), error, smaller)
 
-    def _keep(self, window: WindowResult, low: bool, service_s: float) -> None:
-        kept = deque[WindowResult]()
-        for one in self._windows:
-            knee, error = _knee(one, low, service_s)
-            if one.value > OUTDATED * window.value or knee < one.value - QUEUE_ERRORS * error:
-                kept.append(one)
-        kept.append(window)
-        while sum(one.quantiles.count for one in kept) - kept[0].quantiles.count >= POOLED:
-            kept.popleft()
+    def _weigh(self, service: Quantiles, low: bool) -> None:
+        """Weigh the windows again, if other service times are known."""
+        if self._by is None or self._by[0] is not service or self._by[1] is not low:
+            self._windows = [_weighed(one.window, low, service.mean_s(low)) for one in self._windows]
+            self._by = service, low
+
+    def _keep(self, new: _Weighed) -> None:
+        least = OUTDATED * new.window.value
+        kept = [
+            one
+            for one in self._windows
+            if one.window.value > least or one.knee < one.window.value - QUEUE_ERRORS * one.error
+        ]
+        kept.append(new)
+        count = sum([one.count for one in kept])
+        while count - kept[0].count >= POOLED:
+            count -= kept.pop(0).count
         self._windows = kept
 
-    def _pooled(self, low: bool, service_s: float) -> tuple[float, int]:
-        count = sum(one.quantiles.count for one in self._windows)
-        return sum(_knee(one, low, service_s)[0] * one.quantiles.count for one in self._windows) / count, count
+    def _pooled(self) -> tuple[float, int]:
+        count = sum([one.count for one in self._windows])
+        return sum([one.knee * one.count for one in self._windows]) / count, count
 
 
-def _knee(window: WindowResult, low: bool, service_s: float) -> tuple[float, float]:
-    """The knee by one window, and the standard error that the window adds."""
+def _weighed(window: WindowResult, low: bool, service_s: float) -> _Weighed:
     per_s = window.value / window.latency_s
-    waiting = per_s * (window.quantiles.mean_s(low) - service_s)
-    return window.value - waiting, per_s * window.quantiles.error_s(low)
+    found = window.quantiles
+    waiting = per_s * (found.mean_s(low) - service_s)
+    return _Weighed(window, window.value - waiting, per_s * found.error_s(low), found.count)

@@ -13,7 +13,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 LOW = (0.1, 0.2, 0.3, 0.4)
 WIDE = (*LOW, 0.5, 0.6, 0.7, 0.8)
@@ -27,8 +28,7 @@ EVEN = 0.3
 FEW = 6
 
 
-@dataclass(frozen=True, slots=True)
-class Quantiles:
+class Quantiles(msgspec.Struct, frozen=True):
     """Means of quantiles in seconds, with the standard error that one answer has."""
 
     low_s: float

@@ -10,6 +10,7 @@ from typing import Literal
 from harness.client.cause import Cause
 from harness.client.limits.knee.base import Base, Drain
 from harness.client.limits.knee.ceiling import Ceiling
+from harness.client.limits.knee.deferred import Deferred
 from harness.client.limits.knee.outage import Outage
 from harness.client.limits.knee.own_knee import OwnKnee
 from harness.client.limits.knee.pacing import Pacing
@@ -126,7 +127,7 @@ class Search:
         *("base", "before_failures", "begin", "cause", "ceiling", "changes", "done", "drain", "fraction", "grow_to"),
         *("grown", "knee", "last", "latency_s", "maximum", "minimum", "more", "outage", "own_knee", "pacing", "phase"),
         *("plateau", "rate_per_s", "regain", "reported_queue", "seek", "shares", "timetable", "tolerance"),
-        *("unanswered", "unpaced", "value", "wanted", "window"),
+        *("deferred", "unanswered", "unpaced", "value", "wanted", "window"),
     )
 
     def __init__(self, initial: int, minimum: int, maximum: int, seek: Seek) -> None:
@@ -162,6 +163,7 @@ class Search:
         self.window = Window(self.value, math.nan)
         self.timetable = Timetable()
         self.ceiling = Ceiling()
+        self.deferred = Deferred()
         # The last successes.
         self.done: deque[float] = deque(maxlen=80)
         # Set while the server limits a rate, with the number of successive responses that were bounded by the number
@@ -193,8 +195,8 @@ class Search:
             if self.fraction >= 0.5:
                 value, self.fraction = value + 1, self.fraction - 1.0
         if self.pacing is None:
-            rate_per_s = BURST * max(value, self.value) / self.service_s
-            self.rate_per_s = rate_per_s if self.ceiling.met else math.inf
+            met = self.ceiling.met
+            self.rate_per_s = BURST * max(value, self.value) / self.service_s if met else math.inf
         if value != self.value:
             self.value = value
             self.changes += 1

@@ -12,6 +12,7 @@ Rules of this file
 from __future__ import annotations
 
 import math
+from bisect import insort
 from collections import deque
 
 from harness.client.limits.knee.quantiles import Quantiles, low_suffice, quantiles
@@ -56,6 +57,7 @@ class Block:
         self._closed_at = math.nan
         # Answers after the last was sent.
         self._after = 0
+        # In ascending order.
         self._latencies_s: list[float] = []
 
     @property
@@ -95,15 +97,14 @@ class Block:
             self._most = max(self._most, sample.in_flight)
         if current and not sample.sent > self._closed_at:
             self.peak = max(self.peak, sample.in_flight)
-            self._latencies_s.append(max(LATENCY_MIN_S, sample.latency_s) / sample.work)
+            insort(self._latencies_s, max(LATENCY_MIN_S, sample.latency_s) / sample.work)
         return self._complete(sample.done)
 
     def _complete(self, now: float) -> bool:
         back = len(self._latencies_s)
         if math.isnan(self._closed_at) or back < BACK * self._sent:
             return False
-        waited_s = now - self._closed_at
-        return sum(latency_s <= waited_s for latency_s in self._latencies_s) >= QUICKER * back
+        return self._latencies_s[math.ceil(QUICKER * back) - 1] <= now - self._closed_at
 
     def extend(self) -> None:
         """Send more."""

@@ -10,7 +10,10 @@ Rules of this file
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from collections.abc import Sequence
+
+import msgspec
 
 from harness.client.limits.knee.quantiles import Quantiles, quantiles
 from harness.client.types import Outcome, Sample
@@ -29,8 +32,7 @@ LATENCY_MIN_S = 1e-6
 _OK = Outcome.ok
 
 
-@dataclass(frozen=True, slots=True)
-class WindowResult:
+class WindowResult(msgspec.Struct, frozen=True):
     """The result of a window."""
 
     value: int
@@ -80,6 +82,24 @@ class Window:
         elif sample.outcome is not Outcome.server_error:
             self._in_vain_s += min(sample.latency_s, sample.done - self.begins)
 
+    def extend(self, samples: Sequence[Sample]) -> None:
+        """Count attempts that succeeded, as `add` does one after another."""
+        begins = self.begins
+        samples = [sample for sample in samples if not sample.done < begins]
+        latencies_s = [(sample.done - sample.sent - sample.lag_s) / sample.work for sample in samples]
+        if latencies_s and min(latencies_s) <= LATENCY_MIN_S:
+            latencies_s = [max(LATENCY_MIN_S, sample.latency_s) / sample.work for sample in samples]
+        self._latencies_s += latencies_s
+        self._work = sum([sample.work for sample in samples], self._work)
+        self.peak = max([self.peak, *[sample.in_flight for sample in samples]])
+
+    def not_full_until(self, now: float, latency_s: float) -> tuple[float, float]:
+        """Until when `full` is false from `now` on, as long as fewer answers come than the second figure."""
+        if now < self.begins + latency_s:
+            return self.begins + latency_s, math.inf
+        missing = max(ANSWERS, math.ceil(SHARE * self.value)) - len(self._latencies_s)
+        return self.begins + LATENCIES * latency_s, missing
+
     def full(self, now: float, latency_s: float) -> bool:
         """Whether there are enough answers, where an attempt takes about `latency_s`."""
         count = len(self._latencies_s)
@@ -94,7 +114,7 @@ class Window:
         """The result; some answers were counted."""
         latencies_s = self._latencies_s
         mean_s = sum(latencies_s) / len(latencies_s)
-        squares = sum(latency_s * latency_s for latency_s in latencies_s) / len(latencies_s)
+        squares = sum([latency_s * latency_s for latency_s in latencies_s]) / len(latencies_s)
         if squares - mean_s * mean_s >= (EVEN * mean_s) ** 2:
             spent_s = self.value * (now - self.begins) - self._in_vain_s
             mean_s = max(LATENCY_MIN_S, spent_s / max(self._work, 1e-9))
