@@ -4,6 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 TESTED := $(VENV)/.installed-for-tests
+COLLECTED := $(VENV)/.collected
 # The model extra is installed for Python 3.11 only (torch is pinned), ray where its pinned version has a wheel; elsewhere
 # the tests that need them are skipped.
 EXTRAS = dev,celery,zst,parquet,tokens,fit$(shell $(PYTHON) -c 'import sys; v = sys.version_info[:2]; print(",model" * (v == (3, 11)) + ",ray" * (v <= (3, 14)))')
@@ -11,7 +12,7 @@ EXTRAS = dev,celery,zst,parquet,tokens,fit$(shell $(PYTHON) -c 'import sys; v = 
 # Compiled modules are kept in any case: the tests start hundreds of processes.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test unit lint style types rules collected pytest bench docs clean
+.PHONY: demo test unit lint style types rules pytest bench docs clean
 .DEFAULT_GOAL := help
 
 help:
@@ -29,8 +30,9 @@ $(STAMP): pyproject.toml constraints.txt | $(BIN)/python
 	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e .
 	@touch $@
 
+# Of the modules of torch and Ray few are imported; those are compiled at their first import.
 $(TESTED): pyproject.toml constraints.txt | $(BIN)/python
-	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[$(EXTRAS)]'
+	$(BIN)/python -m pip install -q --disable-pip-version-check --no-compile -c constraints.txt -e '.[$(EXTRAS)]'
 	@touch $(STAMP) $@
 
 demo: $(STAMP)
@@ -49,9 +51,10 @@ types: $(TESTED)
 rules: $(TESTED)
 	$(BIN)/lint-imports
 
-# Once for all workers: pytest rewrites the tests' assertions and keeps the modules.
-collected: $(TESTED)
+# Once for all workers, and again when tests have changed: pytest rewrites the assertions and keeps the modules.
+$(COLLECTED): $(TESTED) $(shell find tests -name '*.py')
 	@$(BIN)/pytest --collect-only -qq >/dev/null || $(BIN)/pytest --collect-only -qq
+	@touch $@
 
 unit: $(TESTED)
 	$(BIN)/pytest tests/unit -q -m "not slow"
@@ -61,7 +64,7 @@ test: $(TESTED)
 	@$(MAKE) --no-print-directory -j3 types style rules pytest
 	$(BIN)/coverage report --skip-covered --fail-under=95
 
-pytest: collected
+pytest: $(COLLECTED)
 	$(BIN)/pytest -n 4 --dist worksteal --cov --cov-report= -q
 
 bench: $(TESTED)

@@ -4,10 +4,12 @@ that the user of this machine has stored. Slow tests begin first."""
 from __future__ import annotations
 
 import atexit
+import gc
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,7 @@ from hypothesis import HealthCheck, is_hypothesis_test, settings
 
 from tests.processes import uncovered_children
 from tests.shares import in_shares
+from tests.unmeasured import unmeasured
 
 settings.register_profile("shared", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("shared")
@@ -29,11 +32,30 @@ atexit.register(shutil.rmtree, os.environ["XDG_STATE_HOME"], ignore_errors=True)
 
 
 @pytest.hookimpl(wrapper=True)
+def pytest_collection(session: pytest.Session) -> Iterator[None]:
+    """Nothing that is read here becomes garbage; the first worker alone measures the coverage of imports."""
+    gc.disable()
+    try:
+        with ExitStack() as stack:
+            if os.environ.get("PYTEST_XDIST_WORKER", "gw0") != "gw0":
+                stack.enter_context(unmeasured(session.config))
+            return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
+@pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
-    """The coverage of the processes that a test starts is measured only where the test is marked so."""
-    if item.get_closest_marker("covered_processes") is not None:
-        return (yield)
-    with uncovered_children():
+    """The coverage of the processes that a test starts is measured only where the test is marked so.
+
+    A test that is marked `no_cover` is measured nowhere: pytest-cov alone would measure its fixtures.
+    """
+    with ExitStack() as stack:
+        if item.get_closest_marker("covered_processes") is None:
+            stack.enter_context(uncovered_children())
+        if item.get_closest_marker("no_cover") is not None:
+            stack.enter_context(unmeasured(item.config))
         return (yield)
 
 

@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import subprocess
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,8 @@ from reports.formats import html
 from tests import report_samples as samples
 from tests.unit.test_gate_judge import gates
 
-pytestmark = [pytest.mark.browser, pytest.mark.slow]
+# The same charts and pages are made in tests/unit/test_report.py.
+pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.no_cover]
 PROBE = """<script>addEventListener('load', () => {
   const e = document.documentElement, s = getComputedStyle(document.body);
   document.title = [e.scrollWidth, innerWidth, s.backgroundColor, document.querySelectorAll('figure svg').length,
@@ -42,16 +44,22 @@ def chromium_logged(*more: str, profile: Path, url: str) -> tuple[str, str]:
     return done.stdout, done.stderr
 
 
-@pytest.mark.parametrize("kind", ["article", "hostile", "many", "llm"])
 @pytest.mark.parametrize(("width", "dark"), [(1200, False), (500, True)])
+@pytest.mark.parametrize("kind", ["article", "hostile", "many", "llm"])
 def test_the_page_fits_and_follows_the_theme(kind: str, width: int, dark: bool, tmp_path: Path) -> None:
     """No horizontal scrolling of the page itself, all charts there, the headline at the top, dark where asked for.
 
     Chromium's window is never narrower than 500 pixels; the frame below is 390, as a phone is.
     """
+    check(*page_of(kind), width, dark, tmp_path)
+
+
+@cache
+def page_of(kind: str) -> tuple[str, int]:
+    """The page of a result, and how many charts it has."""
     result = getattr(samples, kind)()
     drawings = draw_all(result, png=False)
-    check(html.render(result, drawings), len(drawings), width, dark, tmp_path)
+    return html.render(result, drawings), len(drawings)
 
 
 def test_the_page_of_a_gate_fits_a_phone(tmp_path: Path) -> None:

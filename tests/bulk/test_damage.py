@@ -46,6 +46,7 @@ def crashed(folder: Path, monkeypatch: pytest.MonkeyPatch, lines: int = LINES, a
         asyncio.run(main())
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("complete", [False, True])
 def test_a_flipped_bit_in_a_journal_is_refused_by_name_or_does_no_harm(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, complete: bool
@@ -157,6 +158,7 @@ def unsampled(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("harness.bulk.source._SAMPLE_BYTES", 1)
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("keep_time", [False, True])
 @pytest.mark.parametrize("packed", [False, True])
 @pytest.mark.parametrize("line", [10, 120])  # before the lines that are all done, and among those that are not

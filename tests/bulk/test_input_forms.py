@@ -34,6 +34,7 @@ def write(folder: Path, name: str) -> Path:
     return path
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize(
     ("name", "first", "reading"),
     [

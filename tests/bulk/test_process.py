@@ -253,6 +253,7 @@ def test_the_row_comes_along_where_asked(tmp_path: Path) -> None:
     assert json.loads(line)["id"] == [1]
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("suffix", [".gz", ".zst"])
 def test_packed_in_and_out(tmp_path: Path, suffix: str) -> None:
     """The input by its content, the output by its suffix."""

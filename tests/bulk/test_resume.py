@@ -102,6 +102,7 @@ def test_another_input_is_refused(tmp_path: Path) -> None:
     assert go(settings(tmp_path, input=str(tmp_path / "moved.jsonl"), resume=True)).passed
 
 
+@pytest.mark.no_cover
 def test_packed_inputs_are_read_through_and_checked(tmp_path: Path) -> None:
     """There is no seeking in them; the sum of what was skipped must be that of the mark."""
     write_input(tmp_path / "plain", 10_000)
@@ -215,6 +216,7 @@ def test_a_pipe_is_read_through_again_and_checked(tmp_path: Path) -> None:
     assert [row["line"] for row in rows(tmp_path / "out.jsonl")] == list(range(1, 10_001))
 
 
+@pytest.mark.no_cover
 def test_the_journal_may_break_off_at_any_byte(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As a power failure may leave it: whatever is left of it and of the files, each line gets its one end."""
     monkeypatch.setattr(saving, "PLAIN_SYNC_S", 0.004)

@@ -84,6 +84,7 @@ def test_both_quantities_are_answered_and_reported(both: tuple[Path, Result]) ->
     assert [path.name for path in (folder / "run" / "charts").iterdir()] == ["capacity.png"]
 
 
+@pytest.mark.no_cover
 def test_the_records_give_the_answer_again(both: tuple[Path, Result], tmp_path: Path) -> None:
     shutil.copytree(both[0] / "run", tmp_path / "run")
     kept = result_of(tmp_path)

@@ -105,6 +105,7 @@ def test_spoiled_trials_are_played_again(tmp_path: Path, load: float, state: str
     assert probe_words(found).endswith("; the last invalid trial: The client was starved of its processor")
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("load", [60.0, 200.0])
 def test_a_load_with_spoiled_trials_only_is_no_bound(tmp_path: Path, load: float) -> None:
     """Not even where the server is far beyond its capacity."""

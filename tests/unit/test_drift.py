@@ -54,6 +54,7 @@ def test_independent_times_drift_in_at_most_5_percent_of_runs(requests: int) -> 
     assert alarms(lambda: [independent(requests, rng)]) <= 0.05
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize(
     ("make", "power"),
     [

@@ -263,6 +263,7 @@ def test_bencher_bounds_enclose_the_value() -> None:
 LINE = re.compile(r'[a-z_]+(\{[a-z_]+="([^"\\]|\\.)*"(,[a-z_]+="([^"\\]|\\.)*")*\})? -?[0-9.]+')
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("kind", sorted(samples.ALL))
 def test_openmetrics_is_well_formed(kind: str) -> None:
     """Each family has its type before its samples, no series occurs twice, and the end is marked."""

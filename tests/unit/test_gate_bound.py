@@ -116,6 +116,7 @@ def test_the_result_has_the_shares_and_their_course(tmp_path: Path) -> None:
     assert found.bounds[-1].shares == {"demand": 1.0}
 
 
+@pytest.mark.no_cover
 def test_a_run_of_the_product_says_what_bound_it(tmp_path: Path) -> None:
     """At its maximum most of the time; with the default limit it is the limit."""
     logs = {}

@@ -39,7 +39,7 @@ KINDS: dict[str, Callable[[], RunResult]] = {
     "mixed": samples.mixed,
     "single": samples.single,
 }
-MANY_CHARTS = {"many", "mixed", "hostile"}
+MANY_CHARTS = {"many", "mixed", "hostile", "article"}
 """Drawn for seconds, by code that draws the others too."""
 
 
@@ -310,6 +310,7 @@ def test_text_that_would_turn_the_page_around_is_made_plain(results: dict[str, R
         assert "\x1b" not in text
 
 
+@pytest.mark.no_cover
 def test_a_picture_of_an_earlier_report_does_not_stay(
     results: dict[str, RunResult], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -415,6 +416,7 @@ def test_a_result_of_another_schema_version_is_refused() -> None:
         decode(data)
 
 
+@pytest.mark.no_cover
 def test_a_chart_explains_only_the_lines_that_it_draws(results: dict[str, RunResult]) -> None:
     """A backlog has no line of due items."""
     for kind, found in results.items():

@@ -186,6 +186,7 @@ def test_the_warm_up_of_a_run_is_removed_from_its_figures_and_shown(tmp_path: Pa
     assert f"do not count ({found.removed} of {case.counts.ok} answers; their median latency is" in case.warnings[0]
 
 
+@pytest.mark.no_cover
 def test_a_fixed_time_is_removed_from_every_load_with_arrivals_and_none_counts_all(tmp_path: Path) -> None:
     fixed = case_of(settings(tmp_path, warmup=3.0)).warmup
     assert fixed is not None

@@ -85,6 +85,7 @@ def test_workers_that_die_are_replaced_and_nothing_is_lost(tmp_path: Path) -> No
     assert sum(server.calls.values()) - LINES <= len(deaths) * 16
 
 
+@pytest.mark.no_cover
 def test_a_worker_that_nobody_hears_stops_and_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It works on only as long as its lease lives; what it then does is in a part that nobody reads."""
     monkeypatch.setattr("harness.bulk.fleet.fleet.TTL_S", 1.5)

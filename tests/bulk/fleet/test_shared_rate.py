@@ -104,6 +104,7 @@ def governed(rate_per_s: float | None, tokens_per_s: float | None = None) -> Gov
     return Governor(limit_of(plugins.make("strategy", "queue-stream:concurrency=64")), rate_per_s, tokens_per_s)
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("workers", [4, 7])
 def test_the_sum_is_the_rate_limit_and_the_shares_are_equal(workers: int) -> None:
     """Within two percent, and Jain's index at least 0.95."""
@@ -137,6 +138,7 @@ def test_what_a_slow_worker_leaves_the_others_use() -> None:
     assert 0.95 * 190 <= sum(others) / 20.0 <= 190
 
 
+@pytest.mark.no_cover
 def test_a_worker_that_is_refused_slows_all_within_two_seconds() -> None:
     """The common rate follows the share of refused calls, and comes back when nothing is refused."""
     governor = governed(200.0)
@@ -149,6 +151,7 @@ def test_a_worker_that_is_refused_slows_all_within_two_seconds() -> None:
     assert sum(between(others, 30.0, 40.0)) / 10 == pytest.approx(150, rel=0.05)
 
 
+@pytest.mark.no_cover
 def test_a_server_that_refuses_everybody_pauses_all_within_two_seconds() -> None:
     """For the time of its Retry-After; afterwards the rate comes back."""
     governor = governed(200.0)
@@ -196,6 +199,7 @@ def test_a_request_whose_deadline_passes_is_not_sent() -> None:
     assert virtually(play()) == "not_sent"
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize(("rate_per_s", "more"), [(200.0, 20), (4.0, 2)])
 def test_only_what_was_not_used_just_before_is_made_up_for(rate_per_s: float, more: int) -> None:
     """The first second had a tenth more than the limit."""

@@ -28,6 +28,7 @@ def _server(tmp_path: Path, text: str = servers.WORKERS_8) -> str:
     return str(servers.written(tmp_path, text))
 
 
+@pytest.mark.no_cover
 def test_compare_gives_the_result_of_a_run_marked_simulated(tmp_path: Path) -> None:
     """Valid, with the server's own count, and without CPU, memory or machine, which virtual time has not."""
     arguments = ("compare", "-s", "queue-stream:concurrency=8", "-s", "sync", "--server", _server(tmp_path))
@@ -53,6 +54,7 @@ def test_compare_gives_the_result_of_a_run_marked_simulated(tmp_path: Path) -> N
     assert again.environment["records_sha256"] == result.environment["records_sha256"]
 
 
+@pytest.mark.no_cover
 def test_arrivals_are_asked_for_by_a_rate(tmp_path: Path) -> None:
     """--rate and --duration mean Poisson arrivals; --load may say other ones."""
     code, result = _command(
@@ -212,6 +214,7 @@ class Broken(Count):
 '''
 
 
+@pytest.mark.no_cover
 def test_layers_count_and_one_whose_figures_fail_leaves_the_run_valid(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -35,6 +35,7 @@ def _both(tmp_path: Path, text: str, **terms: object) -> list[SimulatedRun]:
     return [simulate(strategy, server, network=network, **given) for network in ("none", "memory")]  # type: ignore[arg-type] # a test's own terms
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("shape", SHAPES)
 def test_both_ways_record_the_same_to_the_byte(tmp_path: Path, shape: str) -> None:
     """Without a delay the network adds nothing: neither time nor another order."""

@@ -69,6 +69,7 @@ def test_a_rate_limit_lets_its_rate_pass_and_no_more(tmp_path: Path) -> None:
     assert run.count(Outcome.ok) + run.count(Outcome.rejected) == len(run.rows) == run.seen
 
 
+@pytest.mark.no_cover
 def test_random_errors_and_resets_are_outcomes(tmp_path: Path) -> None:
     """2 % of 500s, 10 % of resets: counted on both sides."""
     run = _run(tmp_path, servers.ERRORS, items=4000)

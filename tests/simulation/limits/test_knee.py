@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cache
 from random import Random
 from statistics import fmean, median
 
@@ -13,6 +12,7 @@ from hypothesis import strategies as st
 from harness.client.errors import SettingError
 from harness.client.limits.knee import Knee
 from harness.client.types import Outcome, Sample
+from tests.once import Once, once_in
 from tests.simulation.limits.expected import AT_MOST
 from tests.simulation.limits.references import SUITE_SEEDS, reference
 from tests.simulation.limits.run import play
@@ -23,22 +23,27 @@ SHAPES = {shape.name: shape for shape in shapes()}
 PLAYED = [name for name, shape in SHAPES.items() if shape.suite]
 
 
-@cache
-def beside_the_best(name: str, seed: int) -> Scores:
+@pytest.fixture(scope="module")
+def once(tmp_path_factory: pytest.TempPathFactory) -> Once:
+    """Plays that two tests look at."""
+    return once_in(tmp_path_factory, "knee")
+
+
+def beside_the_best(name: str, seed: int, once: Once) -> Scores:
     """The scores of the limit on a shape, beside the best static limit."""
     shape = SHAPES[name]
-    return scores(play(shape, Knee, seed), shape, reference(shape, seed))
+    return once(f"{name}-{seed}", lambda: scores(play(shape, Knee, seed), shape, reference(shape, seed)))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", PLAYED)
-def test_it_stays_within_what_a_shape_expects(name: str) -> None:
+def test_it_stays_within_what_a_shape_expects(name: str, once: Once) -> None:
     """The median of three seeds, by the ranges in the shape's file (expected.py): quantiles of twenty other seeds."""
     expected = SHAPES[name].expect
     shape = SHAPES[name]
     # Nothing else of a shape with constant times is random, except neighbours.
     seeds = SUITE_SEEDS if shape.law != "constant" or shape.neighbours else SUITE_SEEDS[:1]
-    found = [beside_the_best(name, seed) for seed in seeds]
+    found = [beside_the_best(name, seed, once) for seed in seeds]
     assert set(expected) >= {"score", "efficiency", "p50", "p99", "refusals"}
     for figure, bound in expected.items():
         # The file has two decimals, and times of the references six.
@@ -47,9 +52,9 @@ def test_it_stays_within_what_a_shape_expects(name: str) -> None:
 
 
 @pytest.mark.slow
-def test_over_all_shapes_it_comes_near_the_best_static_limits() -> None:
+def test_over_all_shapes_it_comes_near_the_best_static_limits(once: Once) -> None:
     """Most of the best static limits' successes, at a median latency near theirs: 5 % quantiles over twenty seeds."""
-    found = [beside_the_best(name, SUITE_SEEDS[0]) for name in PLAYED]
+    found = [beside_the_best(name, SUITE_SEEDS[0], once) for name in PLAYED]
     assert fmean(one.score for one in found) >= 0.82
     assert fmean(one.efficiency for one in found) >= 0.90
     assert median(one.p50 for one in found) <= 1.4

@@ -83,6 +83,7 @@ def test_a_turn_carries_the_earlier_ones_with_the_real_answers(tmp_path: Path) -
         assert response.outcome is Outcome.ok
 
 
+@pytest.mark.no_cover
 def test_sessions_arrive_whatever_the_answers(tmp_path: Path) -> None:
     """The first turn of each is due when the load says, even if one strategy cannot keep up; the plan has one hash."""
     plays = []
@@ -144,6 +145,7 @@ def test_a_time_ends_the_sessions_of_users(tmp_path: Path) -> None:
     assert play.spec.scheduled is None
 
 
+@pytest.mark.no_cover
 def test_continued_sessions_begin_with_a_history(tmp_path: Path) -> None:
     """The turn counts from the conversation's beginning; the earlier words are the same in every run."""
     play = played(tmp_path, users=20, turns="uniform:2..4", new_sessions=0.4)
@@ -250,6 +252,7 @@ def test_a_strategy_that_collects_is_refused_before_anything_is_played() -> None
         cases(settings("batches:size=2", users=4), Sessions)
 
 
+@pytest.mark.no_cover
 def test_figures_by_turn_add_up(tmp_path: Path) -> None:
     """To the requests of the case; late turns have figures together; TTFT grows with the history."""
     grows = SERVER + "ttft_per_prompt_token_s = 0.001\n"
