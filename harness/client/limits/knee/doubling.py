@@ -64,7 +64,7 @@ def _learn_block(search: Search, sample: Sample) -> bool:
         search.move(2.0 * value, Cause.doubling, now)
         begin.begin(search.value, value)
         return True
-    knee = min(value * (1.0 - waiting), begin.best)
+    knee = min(value * max(0.0, 1.0 - waiting), begin.best)
     wanted = max(knee + search.seek.queue(knee), START_MIN * min(value, begin.best)) if waiting else float(value)
     search.rest(now)
     search.grow_to = wanted

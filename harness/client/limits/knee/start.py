@@ -27,17 +27,15 @@ BACK, QUICKER = 0.7, 0.5
 GO_ON, END = 0.2, 0.28
 # Answers after the last of them was sent, in multiples of the block and the limit, after which it begins again.
 AFTER_MAX = 3
-# An unclear block is extended by half: while within so many standard errors, and up to so many answers or limits.
-UNCLEAR, AGAIN = 2.5, 1.5
-# It ends the start then, if it is beyond so many standard errors. Else the next block will show it.
-SURE = 1.5
+# It ends only if it is beyond the first by so many standard errors. Else the next block will show it.
+SURE = 2.5
+# An unclear block is extended by half, up to so many answers or limits.
+AGAIN = 1.5
 LIMITS_MAX, ANSWERS_SURE, ANSWERS_MAX = 3, 64, 96
 # Latency that grows by more than this in one doubling leaves no gain, whether attempts wait or are served more slowly.
 NO_GAIN = 1.7
 # Share of the highest rate that is nearly as good.
 NEARLY = 0.9
-# The fastest block may be so much too fast.
-FASTEST = 1.15
 
 
 class Block:
@@ -142,13 +140,13 @@ class Start:
     def judge(self, block: Block) -> float | None:
         """The share of latency that is waiting, 0 if there is no queue yet; None: more attempts are needed."""
         value, found = block.value, block.quantiles
-        waiting = error = 0.0
+        waiting = least = 0.0
         if self.fastest is None:
             self.fastest = found
         else:
             low = low_suffice(self.fastest, value)
-            waiting, error = self._waiting(found, self.fastest, low, block.latency_s)
-            clear = waiting <= GO_ON or waiting >= GO_ON + UNCLEAR * error
+            waiting, least = self._waiting(found, self.fastest, low, block.latency_s)
+            clear = waiting <= GO_ON or least >= GO_ON
             if not clear and found.count < min(max(LIMITS_MAX * value, ANSWERS_SURE), ANSWERS_MAX):
                 block.extend()
                 return None
@@ -157,21 +155,20 @@ class Start:
         self._last.append(found)
         self._rates.append((value, value / found.wide_s))
         self.blocks += 1
-        return waiting if waiting > max(END, GO_ON + SURE * error) else 0.0
+        return waiting if waiting > END and least >= GO_ON else 0.0
 
     def _waiting(self, found: Quantiles, fastest: Quantiles, low: bool, latency_s: float) -> tuple[float, float]:
+        """The share of latency that is waiting: the best estimate, and the least that is likely."""
         count = sum(one.count for one in self._last)
         before_s = sum(one.mean_s(low) * one.count for one in self._last) / count
-        before_s = min(before_s, FASTEST * fastest.mean_s(low))
-        error_s = found.error_s(low) * math.sqrt(1 + found.count / count)
-        waiting, error = (found.mean_s(low) - before_s) / latency_s, error_s / latency_s
-        last = self._last[-1]
-        slower = found.wide_s / last.wide_s
-        if slower <= NO_GAIN:
-            return waiting, error
-        no_gain = 1.0 - 1.0 / slower
-        error_s = math.hypot(found.error_s(False), last.error_s(False) * slower)
-        no_gain_error = error_s / last.wide_s / slower**2
-        if no_gain - SURE * no_gain_error > waiting - SURE * error:
-            return no_gain, no_gain_error
-        return waiting, error
+        before_s = min(before_s, fastest.mean_s(low) + found.error_s(low, fastest.count))
+        errors = SURE * math.sqrt(1 + found.count / count)
+        waiting_s = found.mean_s(low) - before_s
+        shares = waiting_s / latency_s, (waiting_s - errors * found.error_s(low)) / latency_s
+        before_s = max(self._last[-1].wide_s, sum(one.wide_s * one.count for one in self._last) / count)
+        if found.wide_s <= NO_GAIN * before_s:
+            return shares
+        faster = before_s / found.wide_s
+        # The ratio of two latencies of few answers is skewed; its logarithm is not.
+        likely = math.exp(errors * found.error_s(low=False) / found.wide_s)
+        return max(shares, (1.0 - faster, 1.0 - faster * likely), key=lambda one: one[1])
