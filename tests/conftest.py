@@ -41,7 +41,6 @@ def pytest_collection(session: pytest.Session) -> Iterator[None]:
                 stack.enter_context(unmeasured(session.config))
             return (yield)
     finally:
-        gc.freeze()
         gc.enable()
 
 
