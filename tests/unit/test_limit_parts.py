@@ -7,6 +7,7 @@ from random import Random
 
 import pytest
 
+from harness.client.limits.knee import draining
 from harness.client.limits.knee.base import DEPTH, REMEMBERED, Base, Drain
 from harness.client.limits.knee.ceiling import Ceiling
 from harness.client.limits.knee.own_knee import KneeEstimate, OwnKnee
@@ -145,6 +146,18 @@ def test_a_queue_that_did_not_end_is_drained_deeper() -> None:
     base.learn(drain(exponential(60, 0.07), quantiles(exponential(60, 0.1))), 20)
     assert base.depth < 0.5
     assert base.soon
+
+
+def test_drains_alone_never_lower_the_limit() -> None:
+    """They have few answers. With times that vary, two thirds of the attempts may seem to answer as many."""
+    search = Search(24, 1, 256, SEEK["balanced"])
+    search.phase = "rest"
+    for seed in range(4):
+        before = quantiles(exponential(64, 0.12, seed=100 + seed))
+        one = drain(exponential(40, 0.08, seed=seed), before)
+        one.value = 24.0
+        draining.learn(search, one)
+    assert (search.value, search.wanted) == (24, 24.0)
 
 
 def test_the_own_knee_is_the_limit_without_those_that_wait() -> None:

@@ -38,7 +38,7 @@ def learn(search: Search, sample: Sample) -> bool:
             draining.end(search, drain, now)
             return True
         if now >= drain.known_at:
-            draining.learn(search, drain, now)
+            draining.learn(search, drain)
     window, drain_at = search.window, search.timetable.at
     window.add(sample)
     if now >= drain_at:
