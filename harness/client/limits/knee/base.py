@@ -77,8 +77,6 @@ class Base:
 
     def __init__(self) -> None:
         self.known: Quantiles | None = None
-        # What the last drain found.
-        self.found: Quantiles | None = None
         self.depth = DEPTH
         # Drains that are to follow sooner than usual.
         self.soon = SOON_FIRST
@@ -100,10 +98,9 @@ class Base:
 
     def learn(self, drain: Drain, value: float) -> bool:
         """Learn from a drain whose attempts are back. True if the service time has changed."""
-        self.found = None
         if len(drain.latencies_s) < ANSWERS_MIN:
             return False
-        found = self.found = quantiles(drain.latencies_s, drain.begun)
+        found = quantiles(drain.latencies_s, drain.begun)
         self.soon = max(0, self.soon - 1)
         self._judge_depth(drain, found)
         changed = False

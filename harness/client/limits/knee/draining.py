@@ -89,19 +89,11 @@ def end(search: Search, drain: Drain, now: float) -> None:
     search.timetable.plan(now, search.service_s, search.latency_s, search.base.soon > 0)
 
 
-def learn(search: Search, drain: Drain, now: float) -> bool:
-    """Learn from a drain whose attempts are back. True if the limit changed."""
+def learn(search: Search, drain: Drain) -> None:
+    """Learn from a drain whose attempts are back."""
     search.drain = None
-    base = search.base
-    if base.learn(drain, search.value):
+    if search.base.learn(drain, search.value):
         search.own_knee.clear()
-    fewer = 0.0 if base.found is None else search.plateau.drained(drain, base.found, drain.value, now)
-    if not 0.0 < fewer < search.wanted:
-        return False
-    search.own_knee.clear()
-    search.regain, search.grown, search.more = 0.0, 0, False
-    search.move(fewer, Cause.fewer_suffice, now, settled=SETTLED)
-    return True
 
 
 def learn_in_start(search: Search, drain: Drain) -> None:

@@ -37,8 +37,8 @@ def learn(search: Search, sample: Sample) -> bool:
                 return False
             draining.end(search, drain, now)
             return True
-        if now >= drain.known_at and draining.learn(search, drain, now):
-            return True
+        if now >= drain.known_at:
+            draining.learn(search, drain)
     window, drain_at = search.window, search.timetable.at
     window.add(sample)
     if now >= drain_at:

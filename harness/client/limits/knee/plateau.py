@@ -5,16 +5,13 @@ Rules of this file
      quarter the rate of answers is compared with that before it.
   2. A comparison waits until both rates are known well enough. If growth did not pay, the limit returns, and stays for
      a while, longer each time.
-  3. A drain that answered as many with fewer in flight shows the same. Several drains are averaged, as one is short.
-  4. That growth pays never raises the limit: own throughput grows with the own share, at the cost of other clients.
+  3. That growth pays never raises the limit: own throughput grows with the own share, at the cost of other clients.
 """
 
 from __future__ import annotations
 
 import math
 
-from harness.client.limits.knee.base import Drain
-from harness.client.limits.knee.quantiles import Quantiles
 from harness.client.limits.knee.window import WindowResult
 
 # Growth that is judged, that waits for the judgement, and that belongs to the reference.
@@ -25,11 +22,6 @@ PAYS, ERRORS, SURELY = 0.2, 0.5, 0.6
 POOLED, LEAST = 400, 48
 # Standard error of the logarithm of a rate for one answer, for service times that vary as exponential ones do.
 ERROR = 1.1
-# Drains: the share of the rate that is as good as all of it, the weight that older drains keep, the error of the mean
-# that is sure enough, and the change of the limit after which they no longer count.
-AS_GOOD, KEPT, KNOWN, CHANGED = 0.92, 0.6, 0.2, 1.3
-# The limit after that, over the drained one; with fewer in flight a drain is too coarse.
-MORE_THAN_DRAINED, LOW_MIN = 1.1, 3.0
 HOLD_S, HOLD_GROWTH, HOLD_MAX_S = 4.0, 2.0, 64.0
 
 
@@ -69,9 +61,6 @@ class Plateau:
         self._until = 0.0
         self._hold_s = HOLD_S
         self._before, self._after = Rate(), Rate()
-        # Of drains: sum of weights, weighted sum of logarithms of the rate's share, and the limit.
-        self._weight = self._logs = 0.0
-        self._drained = 1.0
 
     def top(self, now: float) -> float:
         """The highest limit that may be tried."""
@@ -118,19 +107,3 @@ class Plateau:
         self._until = now + self._hold_s
         self._after = Rate()
         return at
-
-    def drained(self, drain: Drain, found: Quantiles, value: float, now: float) -> float:
-        """Take a drain from a limit into account. The limit to go down to, if fewer answered as many; else 0."""
-        before = drain.before
-        if before is None or drain.share * value < LOW_MIN:
-            return 0.0
-        if not 1 / CHANGED < value / self._drained < CHANGED:
-            self._weight = self._logs = 0.0
-        self._drained = value
-        weight = 1 / (ERROR**2 * (1 / found.count + 1 / before.count))
-        self._weight = KEPT * self._weight + weight
-        self._logs = KEPT * self._logs + weight * math.log(drain.share * before.wide_s / found.wide_s)
-        if self._weight < KNOWN**-2 or self._logs / self._weight < math.log(AS_GOOD):
-            return 0.0
-        self._weight = self._logs = 0.0
-        return self._avoid(MORE_THAN_DRAINED * drain.share * value, now)
