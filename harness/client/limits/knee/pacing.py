@@ -5,7 +5,7 @@ Rules of this file
   2. A window with refusals lowers the pace to the accepted rate, by 30 % at most: one bad moment is not the rate. At
      the accepted rate a limited server refuses hardly any; if the next window has refusals too, the pace falls by 30 %.
   3. Up to 90 % of the pace at which refusals last began, it is regained by half in each window; then it grows slowly.
-  4. A pace that was not used has shown nothing, and does not grow.
+  4. A pace that was not used has shown nothing, and does not grow. That of a quota grows once in a period.
   5. If half of the first pace is refused as often, sending less does not help (`in_vain`; tolerance.py).
 """
 
@@ -31,10 +31,13 @@ POOLED = 30
 
 
 class Pacing:
-    """The rate at which attempts start."""
+    """The rate at which attempts start; `period_s` is that of a quota, if it is one."""
 
-    def __init__(self, rate_per_s: float, now: float) -> None:
+    def __init__(self, rate_per_s: float, now: float, period_s: float = 0.0) -> None:
         self.rate_per_s = rate_per_s
+        self._period_s = period_s
+        # A quota shows only at the end of its period that the pace is too high.
+        self._grows_at = now + period_s
         # The pace at which refusals last began.
         self._refused_per_s = rate_per_s
         self._falling = False
@@ -67,7 +70,8 @@ class Pacing:
         used = count >= USED * before * span_s
         if self._refused > REFUSED_MAX * self._ok:
             self._fall(span_s)
-        elif used:
+        elif used and sample.done >= self._grows_at:
+            self._grows_at = sample.done + self._period_s
             self._grow(span_s)
         self.begin(sample.done)
         return self.rate_per_s != before
