@@ -26,8 +26,9 @@ def refused(search: Search, sample: Sample, current: bool) -> bool:
             few = not search.unanswered.timed_out(sample)
         # It was admitted long ago, and still counts if no more are admitted now.
         current = sample.in_flight <= search.value
-    counts = current and search.ceiling.refused(sample, search.value, search.service_s, alone) and not few
-    if counts and search.ceiling.row and search.shares.halved(search.value):
+    ceiling = search.ceiling
+    counts = current and ceiling.refused(sample, search.value, search.service_s, search.shares.ok, alone) and not few
+    if ceiling.row and search.shares.halved(search.value):
         if search.shares.unknown:
             return False
         if search.shares.stayed:
