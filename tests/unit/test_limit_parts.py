@@ -335,6 +335,11 @@ def test_three_cuts_in_a_row_are_a_rate() -> None:
     assert cuts == [15, 14, 0]
 
 
+def test_where_refusals_keep_the_queue_away_all_clients_still_drain_together_now_and_then() -> None:
+    """One that takes the queue of others for service would never see a shorter one."""
+    assert [at for at in (4.0, 8.0, 12.0, 16.05, 16.3, 32.0) if together(at, 0.1, every=4)] == [16.05, 32.0]
+
+
 def room_after(freed: int, in_flight: int, wanted: float = 18.0) -> bool:
     """Whether the server had room: at 1.0 the first was refused, `freed` older ones end, then new ones are accepted."""
     before = BeforeFailures(1.0, in_flight, wanted, "rest", Ceiling(), None, math.inf)
