@@ -109,34 +109,66 @@ def test_probes_of_an_outage_become_rarer_and_obey_retry_after() -> None:
     assert not outage.active
 
 
-def test_outages_that_follow_each_other_are_a_quota() -> None:
-    """60 answers within a second, then nothing for the rest of ten: six a second."""
+def spent(outage: Outage, begin: float, lasted: float, count: int) -> None:
+    """After `count` successes nothing is accepted from `begin` on."""
+    outage.count = count
+    outage.failed(ended(begin, Outcome.rejected, streak=3))
+    outage.end(begin + lasted)
+
+
+def quota() -> Outage:
+    """60 answers within a second, then nothing for the rest of ten."""
     outage = Outage()
-    for period in range(5):
-        start = 10.0 * period
-        outage.failed(ended(start + 1.0, Outcome.rejected, streak=3))
-        outage.end(start + 10.0)
-        outage.count = 60
-    assert outage.quota_per_s() == pytest.approx(6.0)
+    for period in range(4):
+        spent(outage, 10.0 * period + 1.0, 9.0, 60)
+    return outage
+
+
+def test_outages_that_follow_each_other_are_a_quota() -> None:
+    outage = quota()
+    assert outage.quota_per_s(math.inf) == pytest.approx(6.0)
+    assert outage.period_s == pytest.approx(10.0)
+
+
+def test_a_short_outage_at_the_end_of_a_period_corrects_the_pace() -> None:
+    """At a pace of 6.3 a second the quota lasts for 9.5 s. The period before it was not spent."""
+    outage = quota()
+    spent(outage, 59.5, 0.5, 110)
+    assert outage.quota_per_s(6.3) == pytest.approx(6.0, abs=0.05)
+    spent(outage, 65.0, 0.5, 30)
+    assert math.isinf(outage.quota_per_s(6.3))
 
 
 def test_successes_of_probes_are_no_quota() -> None:
     """A server that fails again and again lets one probe through now and then."""
     outage = Outage()
     for period in range(9):
-        outage.failed(ended(2.0 * period + 0.5, Outcome.rejected, streak=3))
-        outage.end(2.0 * period + 1.5)
-        outage.count = 1
-    assert math.isinf(outage.quota_per_s())
+        spent(outage, 2.0 * period + 0.5, 1.0, 1)
+    assert math.isinf(outage.quota_per_s(math.inf))
 
 
 def test_outages_far_apart_are_no_quota() -> None:
     outage = Outage()
     for restart in range(5):
-        outage.failed(ended(100.0 * restart, Outcome.connection_error, streak=3))
-        outage.end(100.0 * restart + 5.0)
-        outage.count = 1000
-    assert math.isinf(outage.quota_per_s())
+        spent(outage, 100.0 * restart, 5.0, 1000)
+    assert math.isinf(outage.quota_per_s(math.inf))
+
+
+def test_outages_at_uneven_intervals_are_no_quota() -> None:
+    """The places of a client with few in flight are taken by others now and then."""
+    outage = Outage()
+    for begin in (1.0, 3.0, 4.0, 6.5, 7.0, 9.0, 9.5):
+        spent(outage, begin, 0.3, 5)
+    assert math.isinf(outage.quota_per_s(math.inf))
+
+
+def test_the_pace_of_a_quota_grows_once_in_a_period() -> None:
+    """That it is too high shows only at the end."""
+    pacing = Pacing(100.0, 0.0, period_s=10.0)
+    window(pacing, 0.0, 100.0, seconds=9.9)
+    assert pacing.rate_per_s == 100.0
+    window(pacing, 9.9, 100.0, seconds=9.9)
+    assert 100.5 < pacing.rate_per_s < 101.5
 
 
 def learnt() -> Knee:
@@ -145,6 +177,41 @@ def learnt() -> Knee:
     for k in range(200):
         limit.update(Sample(Outcome.ok, k / 40, k / 40 + 0.1, 4, 4, 0))
     return limit
+
+
+def refused(at: float, in_flight: int) -> Sample:
+    return Sample(Outcome.rejected, at - 0.005, at, in_flight, 4, 0)
+
+
+def test_a_refusal_bounds_the_rate_until_attempts_are_accepted_again() -> None:
+    """Its place is free after 5 ms, and would be refused 200 times a second."""
+    limit = learnt()
+    limit.update(refused(5.3, 4))
+    assert 30 <= limit.rate_per_s <= 80
+    for k in range(6):
+        limit.update(Sample(Outcome.ok, 5.31 + k / 40, 5.41 + k / 40, 4, 4, 0))
+    assert limit.rate_per_s == math.inf
+
+
+def test_an_outage_is_known_before_all_older_attempts_have_ended() -> None:
+    """Of 32 in flight 14 have ended, and each attempt in their place is refused."""
+    limit = Knee(initial=32, maximum=32)
+    limit.update(refused(1.0, 32))
+    for k in range(14):
+        limit.update(Sample(Outcome.ok, 0.9, 1.0 + k / 100, 20, 32, 0))
+        limit.update(refused(1.009 + k / 100, 31 - k))
+    assert limit.cause == "outage"
+    assert limit.rate_per_s <= 1.0 / PROBE_FIRST_S
+
+
+def test_a_full_server_is_no_outage() -> None:
+    """A new attempt takes the place of each that ends, and the next is refused."""
+    limit = Knee(initial=32, maximum=32)
+    limit.update(refused(1.0, 32))
+    for k in range(14):
+        limit.update(Sample(Outcome.ok, 0.9, 1.0 + k / 100, 20, 32, 0))
+        limit.update(refused(1.009 + k / 100, 32))
+    assert limit.cause != "outage"
 
 
 @pytest.mark.parametrize("outcome", [Outcome.rejected, Outcome.connection_error, Outcome.timed_out])

@@ -294,7 +294,7 @@ def test_a_limit_with_time_outs_has_passed_only_when_they_had_the_time_to_come()
     """They take 5 s, so a window without them says nothing."""
     ceiling = Ceiling()
     for at in (10.0, 10.5):
-        ceiling.refused(Sample(Outcome.timed_out, at - 5.0, at, 9, 16, 0), 16, 0.1, alone=True)
+        ceiling.refused(Sample(Outcome.timed_out, at - 5.0, at, 9, 16, 0), 16, 0.1, 0, alone=True)
     assert ceiling.cut(16, 10.5) == 8
     assert ceiling.top(20.0) == pytest.approx(10.0)
     ceiling.passed(9, 20.0)
@@ -311,15 +311,24 @@ def refusal(done: float, in_flight: int = 9) -> Sample:
 def test_refusals_in_one_instant_are_one() -> None:
     """A burst met an empty bucket; only what comes again counts."""
     ceiling = Ceiling()
-    assert not any(ceiling.refused(refusal(10.0 + k / 1000), 16, 0.1) for k in range(9))
-    assert ceiling.refused(refusal(10.05), 16, 0.1)
+    assert not any(ceiling.refused(refusal(10.0 + k / 1000), 16, 0.1, 0) for k in range(9))
+    assert ceiling.refused(refusal(10.05), 16, 0.1, 8)
     assert ceiling.cut(16, 10.05) == 8
+
+
+@pytest.mark.parametrize(("accepted", "falls"), [(3, True), (12, False)])
+def test_refusals_among_many_more_successes_are_not_those_of_a_full_server(accepted: int, falls: bool) -> None:
+    """Attempts start 1.5 times as often as they end, so a full server refuses a third."""
+    ceiling, found = Ceiling(), False
+    for k in range(4):
+        found = ceiling.refused(refusal(10.0 + k / 25), 16, 0.1, accepted * k)
+    assert found == falls
 
 
 def test_a_ceiling_holds_as_long_as_the_server_asks_and_is_lifted_when_passed() -> None:
     ceiling = Ceiling()
     for at in (10.0, 10.05):
-        ceiling.refused(Sample(Outcome.rejected, at, at, 9, 16, 0, 20.0), 16, 0.1)
+        ceiling.refused(Sample(Outcome.rejected, at, at, 9, 16, 0, 20.0), 16, 0.1, 0)
     ceiling.cut(16, 10.05)
     assert ceiling.top(30.0) == 8
     assert not ceiling.holds(31.0)
@@ -333,10 +342,15 @@ def test_three_cuts_in_a_row_are_a_rate() -> None:
     for at in (10.0, 11.0, 12.0):
         ceiling.clear()
         for later in (0.0, 0.05):
-            ceiling.refused(refusal(at + later, value), value, 0.1)
+            ceiling.refused(refusal(at + later, value), value, 0.1, 0)
         cuts.append(ceiling.cut(value, at))
         value = cuts[-1] or value
     assert cuts == [15, 14, 0]
+
+
+def test_where_refusals_keep_the_queue_away_all_clients_still_drain_together_now_and_then() -> None:
+    """One that takes the queue of others for service would never see a shorter one."""
+    assert [at for at in (4.0, 8.0, 12.0, 16.05, 16.3, 32.0) if together(at, 0.1, every=4)] == [16.05, 32.0]
 
 
 def room_after(freed: int, in_flight: int, wanted: float = 18.0) -> bool:

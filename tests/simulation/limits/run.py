@@ -10,7 +10,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from harness.client.bound import Bound
+from harness.client.gate.pace import Pace
 from harness.client.gate.streak import Streak
+from harness.client.gate.turnstile import SOON_S
 from harness.client.limits.fixed import Fixed
 from harness.client.types import Limit, Outcome, Sample
 from tests.simulation.limits.server import Server, Shape
@@ -49,15 +51,18 @@ class Played:
 
 
 class _Client:
-    __slots__ = ("end", "generation", "in_flight", "limit", "next_at", "number", "streak", "value", "waking")
+    __slots__ = (
+        *("end", "generation", "in_flight", "limit", "number", "pace", "rate_per_s", "streak", "value", "wakes_at"),
+    )
 
     def __init__(self, number: int, limit: Limit, end: float) -> None:
         self.number, self.limit, self.end = number, limit, end
         self.value = limit.value
         self.generation = self.in_flight = 0
         self.streak = Streak()
-        self.next_at = 0.0  # when it may send again, if the limit paces
-        self.waking = False
+        self.rate_per_s = math.inf  # if the limit paces
+        self.pace = Pace()
+        self.wakes_at = math.inf  # the next start at that rate
 
 
 @dataclass(slots=True)
@@ -110,9 +115,8 @@ class _Game:
             if now >= end or self.played.refused > refused_max:
                 return self.played
             if begin <= now:
-                client = self.clients[heapq.heappop(starts)[1]]
-                client.waking = False
-                self._admit(client, now)
+                at, number = heapq.heappop(starts)
+                self._wake(self.clients[number], at, now)
             elif answer <= event:
                 self._learn(heapq.heappop(answers)[1], now)
             else:
@@ -136,6 +140,13 @@ class _Game:
         else:
             self._learn(number, now)
 
+    def _wake(self, client: _Client, at: float, now: float) -> None:
+        """A start that was planned for `at`; an earlier one may have been planned since."""
+        if at == client.wakes_at:
+            client.wakes_at = math.inf
+        if client.wakes_at == math.inf:
+            self._admit(client, now)
+
     def _admit(self, client: _Client, now: float) -> None:
         """Send as much as the limit, the pace and the demand allow."""
         demand = self.shape.demand
@@ -143,14 +154,14 @@ class _Game:
             return
         most = client.limit.value if demand is None else min(client.limit.value, demand)
         while client.in_flight < most:
-            rate_per_s = getattr(client.limit, "rate_per_s", math.inf)
-            if rate_per_s < math.inf:
-                if client.next_at > now:
-                    if not client.waking:
-                        client.waking = True
-                        heapq.heappush(self.starts, (client.next_at, client.number))
+            if client.rate_per_s < math.inf:
+                at = client.pace.earliest(now)
+                if at > now + SOON_S:
+                    if at < client.wakes_at:
+                        client.wakes_at = at
+                        heapq.heappush(self.starts, (at, client.number))
                     return
-                client.next_at = max(client.next_at, now) + 1.0 / rate_per_s
+                client.pace.take(now)
             self._send(client, now)
 
     def _send(self, client: _Client, now: float) -> None:
@@ -186,6 +197,10 @@ class _Game:
             )
         )
         self._count(attempt, now)
+        rate_per_s = getattr(client.limit, "rate_per_s", math.inf)
+        if rate_per_s != client.rate_per_s:
+            client.rate_per_s = rate_per_s
+            client.pace.change(rate_per_s, now)
         if client.limit.value != client.value:
             client.value = client.limit.value
             client.generation += 1

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 
 import pytest
 
 from harness import plugins
 from harness.client.limits.fixed import Fixed
+from harness.client.types import Sample
 from tests.simulation.limits.references import FILE, SEEDS, SUITE_SEEDS, fingerprint, reference
 from tests.simulation.limits.run import play
 from tests.simulation.limits.score import Scores, best_static, calm, fairness, scores, static_scores, swept
@@ -97,6 +99,23 @@ def test_a_reference_can_be_played_again(name: str) -> None:
     shape = next(shape for shape in shapes() if shape.name == name)
     kept = reference(shape, SEEDS[0])
     assert play(shape, lambda: Fixed(kept.limit), SEEDS[0]).ok == kept.ok
+
+
+class Paced:
+    """Four in flight: one start in 4 s for a moment, then all at once, then 100 a second."""
+
+    def __init__(self) -> None:
+        self.value, self.rate_per_s, self.answers = 4, math.inf, 0
+
+    def update(self, sample: Sample, /) -> None:
+        self.answers += 1
+        self.rate_per_s = 0.25 if 4 <= self.answers < 8 else math.inf if self.answers <= 8 else 100.0
+
+
+def test_a_rate_begins_and_ends_as_in_the_product() -> None:
+    """A start that was due much later, at a rate that has ended since, does not delay the next rate."""
+    played = play(dataclasses.replace(SHORT, duration_s=0.45), Paced, 1)
+    assert played.done == pytest.approx([0.1] * 4 + [0.2] * 4 + [0.3] * 4 + [0.4, 0.41, 0.42, 0.43])
 
 
 def test_a_full_queue_refuses_and_counts() -> None:

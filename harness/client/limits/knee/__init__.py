@@ -37,20 +37,22 @@ queue can only make a drain look slower, so faster drains are believed at once, 
 *Contention.* A server whose service itself slows down with every attempt shows no queue. Growth by a quarter that did
 not add answers is taken back (plateau.py).
 
-*Refusals and time-outs* (ceiling.py, refusals.py). More than a few of them lower the limit to what was in flight before
-the refused attempt. That limit is not tried again for 2 s, growing to 30 s, and not before the server's Retry-After.
-Refused three times in a row with ever fewer in flight, the server limits a rate, not a number: attempts are then paced
-(`rate_per_s`, pacing.py). If half of the limit or of the pace is refused as often, refusals do not depend on the load,
-and their share is tolerated (tolerance.py).
+*Refusals and time-outs* (ceiling.py, refusals.py). A refusal comes back at once, and its place is free again. So from
+then on attempts start at most 1.5 times as often as they end, until enough are accepted. More than a few refusals lower
+the limit to what was in flight before the refused attempt. That limit is not tried again for 2 s, growing to 30 s, and
+not before the server's Retry-After. Refused three times in a row with ever fewer in flight, the server limits a rate,
+not a number: attempts are then paced (`rate_per_s`, pacing.py). If refusals go on at half of the limit or of the pace,
+they do not depend on the load, and their share is tolerated (tolerance.py).
 
 *Unanswered attempts* (unanswered.py). A time-out comes late, and the attempt holds its slot until then. If the server
 answers others meanwhile, a few per cent of time-outs lower nothing, as a lower limit would cost more answers. While
 they last there are no looks at more, growth waits for the time of a time-out, and a drain leaves them their slots.
 
 *Outages* (outage.py). If nothing at all is accepted, that is an outage or a spent quota, and says nothing about the
-number in flight. The state from before the first failure is restored when the server accepts an attempt again; until
-then probes are sent, at intervals that grow. An outage may be too short to show that. Then it is known by the older
-attempts that ended before a new one was accepted (search.py): a full server takes a new one for each that ends.
+number in flight. It is known by the older attempts that end without a new one being accepted (search.py): a full server
+takes a new one for each. The state from before the first failure is restored when the server accepts an attempt again;
+until then probes are sent, at intervals that grow. Outages at even intervals are a quota. Attempts are then paced at
+the rate that is accepted over whole periods, and the pace grows once in a period.
 
 *Reports* (reported_queue.py). If the server reports how long requests waited, or answers with streams, the waiting
 attempts are known, and the search is not needed.
@@ -144,6 +146,7 @@ class Knee:
 def _learn(search: Search, sample: Sample) -> bool:
     """Learn from one attempt. True if the limit or the pace may have changed."""
     ok = sample.outcome is _OK
+    before = search.before_failures
     if ok:
         search.done.append(sample.done)
         search.outage.count += 1
@@ -151,7 +154,6 @@ def _learn(search: Search, sample: Sample) -> bool:
         search.unanswered.since += 1
         if search.tolerance.share:
             search.tolerance.accepted()
-        before = search.before_failures
         if before is not None and refusals.accepted(search, before, sample):
             return True
     elif sample.signal is Signal.ignored:
@@ -167,11 +169,11 @@ def _learn(search: Search, sample: Sample) -> bool:
     if ok:
         may_follow = search.reported_queue.is_followed or sample.queue_s is not None or sample.first_s is not None
         if may_follow and search.reported_queue.takes(sample):
-            return follow(search, sample)
-        return phases.learn(search, sample)
+            return follow(search, sample) or before is not None
+        return phases.learn(search, sample) or before is not None
     if sample.outcome in OVERLOAD:
         changed = refusals.refused(search, sample, sample.generation == search.changes)
         if changed:
             search.reported_queue.refused(tolerated=search.tolerance.share > 0.0)
-        return changed
+        return True
     return False

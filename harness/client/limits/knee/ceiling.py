@@ -2,8 +2,8 @@
 
 Rules of this file
   1. A single refusal does not count, nor do several at the same instant: a burst met an empty bucket. Refusals count if
-     they recur within two latencies and are at least two and 8 % of the limit. A time-out need not recur, if others
-     were answered meanwhile.
+     they recur within two latencies, are at least three and 8 % of the limit, and a quarter of the attempts that ended
+     meanwhile. A time-out need not recur, if others were answered meanwhile.
   2. The limit falls to the number in flight just before the refused attempt, because the server accepted that many.
   3. A refused limit is avoided for a while, longer each time, and at least for the server's Retry-After.
   4. Refused three times in a row, each time with fewer in flight: the server limits a rate (pacing.py).
@@ -18,6 +18,9 @@ from harness.client.types import Outcome, Sample
 OVERLOAD = frozenset({Outcome.rejected, Outcome.timed_out, Outcome.connection_error})
 # The least share of the limit that must be refused.
 SHARE = 0.08
+# Refusals that belong together: so many, and their share of the attempts that ended meanwhile. Attempts start up to
+# 1.5 times as often as they end (BURST), so a server that is full refuses a third of them.
+LEAST, OFTEN = 3, 0.25
 # In latencies: refusals within the first belong together; those closer than the second count as one.
 WITHIN, APART = 2.0, 0.1
 HOLD_S, HOLD_GROWTH, HOLD_MAX_S = 2.0, 1.7, 30.0
@@ -41,7 +44,8 @@ class Ceiling:
         # The limit before the first of the cuts in a row.
         self.cut_from = 1
         self._first_at = self._last_at = -math.inf
-        self._apart = 0
+        # Of the refusals that belong together: instants, number, and the successes before the first.
+        self._apart = self._together = self._first_ok = 0
         self._count = 0
         self._least = 0  # in flight, of the refused: the fewest
         self._hint_s = 0.0
@@ -54,23 +58,25 @@ class Ceiling:
         self._count = 0
         self._least = 0
 
-    def refused(self, sample: Sample, value: int, latency_s: float, alone: bool = False) -> bool:
-        """Count a refusal under the present limit; True if the limit should fall.
+    def refused(self, sample: Sample, value: int, latency_s: float, ok: int, alone: bool = False) -> bool:
+        """Count a refusal under the present limit, after `ok` successes; True if the limit should fall.
 
         `alone`: others were answered all the time that it took, so it need not recur.
         """
         now = sample.done
-        if now - self._first_at > WITHIN * latency_s:
+        if now - self._first_at > WITHIN * latency_s or ok < self._first_ok:
             self._first_at = self._last_at = now
-            self._apart = 1
+            self._apart, self._together, self._first_ok = 1, 0, ok
         elif now - self._last_at >= APART * latency_s:
             self._last_at = now
             self._apart += 1
         self._count += 1
+        self._together += 1
         self._least = min(self._least or sample.in_flight, sample.in_flight)
         self._hint_s = sample.retry_after_s or 0.0
         self._takes_s = sample.latency_s
-        return (alone or self._apart > 1) and self._count >= max(2, SHARE * value) and now > self._cut_at + latency_s
+        recurs = self._apart > 1 and self._together >= max(LEAST, OFTEN * (self._together + ok - self._first_ok))
+        return (alone or recurs) and self._count >= max(2, SHARE * value) and now > self._cut_at + latency_s
 
     def cut(self, value: int, now: float) -> int:
         """The limit to fall to; 0 if that was done often enough, so that the server limits a rate."""

@@ -20,6 +20,8 @@ DRAIN_SERVICES, DRAIN_SERVICES_MAX, QUEUE_ENDS = 2.0, 6.0, 0.2
 DRAIN_ANSWERS, DRAIN_ANSWERS_FIRST, KNOWN_WELL = 8, 16, 100
 # The latencies before it are those of the last seconds.
 RECENT_S = 2.0
+# While refusals keep the queue away, only every so many drains.
+RARELY = 4
 # After so many more latencies most attempts of a drain are back.
 DRAIN_BACK = 1.5
 # The look at more after a drain: factor and attempts.
@@ -31,8 +33,9 @@ GROW, GROW_LEAST = 2.0, 1.0
 def begin(search: Search, now: float) -> bool:
     """Lower the limit. False if there is nothing to lower, or no need."""
     base, value, service_s = search.base, search.value, search.service_s
-    if not base.soon and search.grown and search.ceiling.met:
-        # Refusals keep the queue away.
+    rarely = search.unanswered.recent(now) or not together(now, service_s, RARELY)
+    if not base.soon and search.grown and search.ceiling.met and rarely:
+        # Refusals keep the queue away, if no other client keeps one.
         search.timetable.plan(now, service_s, search.latency_s, soon=False)
         search.grow_to = GROW * value + GROW_LEAST
         return False

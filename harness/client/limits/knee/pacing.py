@@ -5,14 +5,15 @@ Rules of this file
   2. A window with refusals lowers the pace to the accepted rate, by 30 % at most: one bad moment is not the rate. At
      the accepted rate a limited server refuses hardly any; if the next window has refusals too, the pace falls by 30 %.
   3. Up to 90 % of the pace at which refusals last began, it is regained by half in each window; then it grows slowly.
-  4. A pace that was not used has shown nothing, and does not grow.
-  5. If half of the first pace is refused as often, sending less does not help (`in_vain`; tolerance.py).
+  4. A pace that was not used has shown nothing, and does not grow. That of a quota grows once in a period.
+  5. A server that limits a rate refuses nothing at half of what it accepted. If refusals go on there, sending less does
+     not help (`in_vain`; tolerance.py).
 """
 
 from __future__ import annotations
 
 from harness.client.limits.knee.ceiling import OVERLOAD
-from harness.client.limits.knee.tolerance import SHARE_MAX
+from harness.client.limits.knee.tolerance import SHARE_MAX, SOME
 from harness.client.types import Outcome, Sample
 
 # Refusals per accepted attempt up to which the pace still grows; it must be slightly too high to learn anything.
@@ -24,27 +25,29 @@ USED = 0.7
 # A window ends after so many answers and seconds, or after more seconds with fewer answers.
 ANSWERS, WINDOW_S = 50, 0.5
 ANSWERS_MIN, WINDOW_MAX_S = 4, 2.0
-# Share of the first pace, and of the first share of refusals, at which lowering the pace has been in vain.
+# Share of the first pace at which a limited rate is not used up, and the least refusals and attempts that show there
+# that lowering the pace has been in vain.
 HALF = 0.5
-# Answers from which a share of refusals is known well enough.
-POOLED = 30
+LEAST, POOLED = 3, 30
 
 
 class Pacing:
-    """The rate at which attempts start."""
+    """The rate at which attempts start; `period_s` is that of a quota, if it is one."""
 
-    def __init__(self, rate_per_s: float, now: float) -> None:
+    def __init__(self, rate_per_s: float, now: float, period_s: float = 0.0) -> None:
         self.rate_per_s = rate_per_s
+        self._period_s = period_s
+        # A quota shows only at the end of its period that the pace is too high.
+        self._grows_at = now + period_s
         # The pace at which refusals last began.
         self._refused_per_s = rate_per_s
         self._falling = False
         self._step = STEP
         self._first_per_s = rate_per_s
-        # The share that was refused in the first window with refusals; 0 before it.
-        self._first_share = 0.0
         # The share that is refused at any pace; 0: it falls with the pace, or that is not known.
         self.in_vain = 0.0
-        self._in_all = self._refused_in_all = 0
+        # At half of the first pace or less.
+        self._low = self._low_refused = 0
         self.begin(now)
 
     def begin(self, now: float) -> None:
@@ -61,24 +64,26 @@ class Pacing:
         full = count >= ANSWERS and span_s >= WINDOW_S
         if not full and (count < ANSWERS_MIN or span_s < WINDOW_MAX_S):
             return False
-        self._in_all += count
-        self._refused_in_all += self._refused
         before = self.rate_per_s
+        if before <= HALF * self._first_per_s:
+            self._judge_low(count)
         used = count >= USED * before * span_s
         if self._refused > REFUSED_MAX * self._ok:
             self._fall(span_s)
-        elif used:
+        elif used and sample.done >= self._grows_at:
+            self._grows_at = sample.done + self._period_s
             self._grow(span_s)
         self.begin(sample.done)
         return self.rate_per_s != before
 
+    def _judge_low(self, count: int) -> None:
+        self._low += count
+        self._low_refused += self._refused
+        share = self._low_refused / self._low
+        if self._low >= POOLED and self._low_refused >= LEAST and SOME <= share <= SHARE_MAX:
+            self.in_vain = share
+
     def _fall(self, span_s: float) -> None:
-        share = self._refused / (self._ok + self._refused)
-        self._first_share = self._first_share or share
-        pooled = self._refused_in_all / self._in_all
-        low = self.rate_per_s <= HALF * self._first_per_s
-        if low and self._in_all >= POOLED and share >= HALF * self._first_share and pooled <= SHARE_MAX:
-            self.in_vain = pooled
         if not self._falling:
             self._refused_per_s = self.rate_per_s
         accepted_per_s = 0.0 if self._falling else self._ok / span_s

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import copy
+import math
 
 from harness.client.cause import Cause
 from harness.client.limits.knee.pacing import Pacing
-from harness.client.limits.knee.search import BeforeFailures, Search
+from harness.client.limits.knee.search import BURST, BeforeFailures, Search
 from harness.client.types import Outcome, Sample
 
 
@@ -25,13 +26,13 @@ def refused(search: Search, sample: Sample, current: bool) -> bool:
             few = not search.unanswered.timed_out(sample)
         # It was admitted long ago, and still counts if no more are admitted now.
         current = sample.in_flight <= search.value
-    counts = current and search.ceiling.refused(sample, search.value, search.service_s, alone) and not few
-    if counts and search.ceiling.row and search.shares.halved(search.value):
+    ceiling = search.ceiling
+    counts = current and ceiling.refused(sample, search.value, search.service_s, search.shares.ok, alone) and not few
+    if ceiling.row and search.shares.halved(search.value):
         if search.shares.unknown:
             return False
         if search.shares.stayed:
-            search.tolerance.begin(search.shares.share, sample.done)
-            _end_pace(search, search.ceiling.cut_from, sample.done)
+            _tolerate(search, search.shares.share, sample.done)
             return True
     if counts:
         lower(search, sample.done)
@@ -51,8 +52,8 @@ def lower(search: Search, now: float) -> None:
     _pace(search, len(search.done) / max(1e-9, now - search.done[0]), now)
 
 
-def _pace(search: Search, rate_per_s: float, now: float) -> None:
-    search.pacing = Pacing(rate_per_s, now)
+def _pace(search: Search, rate_per_s: float, now: float, period_s: float = 0.0) -> None:
+    search.pacing = Pacing(rate_per_s, now, period_s)
     search.rate_per_s = rate_per_s
     # The pace is the bound now, so the number in flight must not be one.
     search.ceiling.lift()
@@ -65,13 +66,18 @@ def follow_pace(search: Search, pacing: Pacing, sample: Sample) -> None:
         search.rate_per_s = pacing.rate_per_s
         search.cause = Cause.pace_changed
     if pacing.in_vain:
-        search.tolerance.begin(pacing.in_vain, sample.done)
-        _end_pace(search, search.ceiling.cut_from, sample.done)
+        _tolerate(search, pacing.in_vain, sample.done)
         return
     bounded = sample.outcome is Outcome.ok and sample.in_flight >= search.value
     search.unpaced = search.unpaced + 1 if bounded else 0
     if search.unpaced > 3 * search.value + 30:
         _end_pace(search, search.wanted, sample.done)
+
+
+def _tolerate(search: Search, share: float, now: float) -> None:
+    """Refusals do not depend on the load, so the limit was lowered in vain."""
+    search.tolerance.begin(share, now)
+    _end_pace(search, search.ceiling.cut_from, now)
 
 
 def _end_pace(search: Search, wanted: float, now: float) -> None:
@@ -82,29 +88,37 @@ def _end_pace(search: Search, wanted: float, now: float) -> None:
 
 def failed(search: Search, sample: Sample) -> bool:
     """An attempt failed. True if nothing is accepted: then only probes are sent, and nothing is learnt."""
-    if search.before_failures is None:
-        search.before_failures = _state(search, sample)
-    if search.outage.failed(sample, search.tolerance.streak_min):
+    before = search.before_failures
+    if before is None:
+        before = search.before_failures = _state(search, sample)
+    if search.outage.failed(sample, search.tolerance.streak_min, before.failed(sample)):
         search.rate_per_s = 1.0 / search.outage.interval_s
         search.cause = Cause.outage
+    elif search.pacing is None and not search.outage.active and sample.outcome is not Outcome.timed_out:
+        # Its place is free at once, so without a bound each refusal would start an attempt that is refused, too.
+        search.rate_per_s = min(search.rate_per_s, BURST * search.value / search.latency_s)
     return search.outage.active
 
 
 def accepted(search: Search, before: BeforeFailures, sample: Sample) -> bool:
-    """An attempt succeeded after failures. True if nothing was accepted for a while: go on as before that."""
+    """An attempt succeeded after failures. True if nothing else is to be learnt from it.
+
+    If nothing was accepted for a while, go on as before that. An older attempt that ends meanwhile shows nothing.
+    """
     now = sample.done
     if search.outage.active and sample.sent > before.at:
         search.outage.end(now)
     elif not before.had_room(sample):
         if before.is_over:
             search.before_failures = None
-        return False
+            search.bound_bursts(search.value)
+        return search.outage.active
     search.before_failures = None
     _restore(search, before, now)
-    quota_per_s = search.outage.quota_per_s()
-    if search.pacing is None and 0.0 < quota_per_s < float("inf"):
-        search.outage.forget_periods()
-        _pace(search, quota_per_s, now)
+    pace_per_s = math.inf if search.pacing is None else search.pacing.rate_per_s
+    quota_per_s = search.outage.quota_per_s(pace_per_s)
+    if quota_per_s < pace_per_s:
+        _pace(search, quota_per_s, now, search.outage.period_s)
     return True
 
 
@@ -121,6 +135,7 @@ def _restore(search: Search, before: BeforeFailures, now: float) -> None:
         search.pacing.begin(now)
     if before.phase == "start":
         search.phase = "start"
+        search.begin.block = None
     else:
         search.rest(now)
     search.move(before.wanted, Cause.outage_ended, now)

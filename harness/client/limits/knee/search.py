@@ -68,6 +68,8 @@ FREED_MIN, FREED_SHARE = 6, 0.5
 # If it was refused with fewer in flight than this share of the limit, as in a drain: so many of these, and the same
 # share of them.
 BELOW, FREED_MIN_BELOW = 0.75, 3
+# A server that is merely full gives at least this share of the places to new ones before it refuses again.
+TAKEN_SHARE = 0.5
 # Successes to await, and as a share of the limit.
 SUCCESSES_MIN, SUCCESSES_SHARE = 4, 0.33
 
@@ -89,6 +91,8 @@ class BeforeFailures:
     # Successes of attempts that were sent after it, and when the first of these was sent.
     successes: int = 0
     first_sent: float = math.inf
+    # When the last ones were refused.
+    refused: deque[float] = field(default_factory=deque)
 
     def had_room(self, sample: Sample) -> bool:
         """Count a success. True if the server had room and accepted nothing for a while.
@@ -103,6 +107,22 @@ class BeforeFailures:
         self.first_sent = min(self.first_sent, sample.sent)
         free = sum(freed <= self.first_sent for freed in self.freed)
         return self.is_over and free >= self._freed_min
+
+    def failed(self, refused: Sample) -> bool:
+        """Take a later failure into account. True if the places of older attempts that ended are not given to new ones.
+
+        A refused attempt found in flight what the server had accepted, the older ones that are left and new ones, and
+        those that were refused before it came back.
+        """
+        if refused.sent <= self.at:
+            # Of a burst, the first was refused with as many in flight as the server takes.
+            self.in_flight = min(self.in_flight, refused.in_flight)
+            return False
+        while self.refused and self.refused[0] < refused.sent:
+            self.refused.popleft()
+        accepted, freed = refused.in_flight - len(self.refused), len(self.freed)
+        self.refused.append(refused.done)
+        return not self.successes and freed >= FREED_MIN and accepted <= self.in_flight - TAKEN_SHARE * freed
 
     @property
     def _freed_min(self) -> float:
@@ -184,6 +204,11 @@ class Search:
         service_s = math.inf if known is None else MEAN_OVER_WIDE * known.wide_s
         return min(self.latency_s, service_s)
 
+    def bound_bursts(self, value: int) -> None:
+        """Bound the rate at a limit, unless there is a pace."""
+        if self.pacing is None:
+            self.rate_per_s = BURST * value / self.service_s if self.ceiling.met else math.inf
+
     def move(self, wanted: float, cause: Cause, now: float, probe: bool = False, settled: float = 0.0) -> None:
         """Change the limit. A `probe` returns from there. Measurements begin after `settled` latencies."""
         wanted = max(float(self.minimum), min(float(self.maximum), wanted, self.ceiling.top(now)))
@@ -194,9 +219,7 @@ class Search:
             self.fraction = max(-1.0, min(1.0, self.fraction + wanted - value))
             if self.fraction >= 0.5:
                 value, self.fraction = value + 1, self.fraction - 1.0
-        if self.pacing is None:
-            met = self.ceiling.met
-            self.rate_per_s = BURST * max(value, self.value) / self.service_s if met else math.inf
+        self.bound_bursts(max(value, self.value))
         if value != self.value:
             self.value = value
             self.changes += 1

@@ -45,9 +45,9 @@ class Timetable:
         self.at = min(self.at, planned)
 
 
-def together(now: float, service_s: float) -> bool:
-    """Whether all clients of the machine drain now."""
-    return now % _round(max(USUAL_S, USUAL * service_s), 4.0) < LATE_S
+def together(now: float, service_s: float, every: int = 1) -> bool:
+    """Whether all clients of the machine drain now, and whether it is one of `every` so many drains."""
+    return now % (every * _round(max(USUAL_S, USUAL * service_s), 4.0)) < LATE_S
 
 
 def _round(least_s: float, power: float) -> float:

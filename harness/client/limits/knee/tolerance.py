@@ -1,8 +1,8 @@
 """Refusals that do not depend on the load, such as those of one broken replica of several; pure.
 
 Rules of this file
-  1. A server that is full, or limits a rate, refuses less when less is sent. If the same share is refused at half of
-     the pace, sending less does not help, and that share is tolerated.
+  1. A server that is full, or limits a rate, refuses less when less is sent. If refusals go on at half of the limit or
+     of the pace, sending less does not help, and their share is tolerated.
   2. Each success allows for so many refusals. What goes beyond is counted as before.
   3. The share is measured again each minute, and forgotten if refusals became much rarer.
   4. A share of at most 30 % that stays, although the limit was halved, does not come from a rate or a number that is
@@ -24,6 +24,8 @@ ALLOWANCE, TOGETHER = 2.0, 16.0
 RARER = 0.5
 # A larger share of refusals is an outage.
 SHARE_MAX = 0.9
+# Refusals go on if their share is at least that.
+SOME = 0.04
 # Halving the limit has been in vain: share of the limit, share of the refusals, and the largest share that is left.
 HALF, STAYED, SMALL = 0.5, 0.5, 0.3
 # Outcomes from which a share is known well enough.
@@ -69,7 +71,7 @@ class Shares:
     @property
     def stayed(self) -> bool:
         """Whether the share has stayed."""
-        return STAYED * self._before <= self.share <= SMALL
+        return max(SOME, STAYED * self._before) <= self.share <= SMALL
 
 
 class Tolerance:
