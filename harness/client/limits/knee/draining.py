@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from harness.client.cause import Cause
 from harness.client.limits.knee.base import Drain
+from harness.client.limits.knee.quantiles import Quantiles
 from harness.client.limits.knee.search import Search
 from harness.client.limits.knee.timetable import together
 
@@ -18,8 +19,8 @@ START_SHARE, START_LEAST = 0.5, 6
 # many answers are expected, more of them while little is known.
 DRAIN_SERVICES, DRAIN_SERVICES_MAX, QUEUE_ENDS = 2.0, 6.0, 0.2
 DRAIN_ANSWERS, DRAIN_ANSWERS_FIRST, KNOWN_WELL = 8, 16, 100
-# The latencies before it are those of the last seconds.
-RECENT_S = 2.0
+# The latencies before it are those of the last seconds, at limits that differ by this factor at most.
+RECENT_S, SAME = 2.0, 1.25
 # While refusals keep the queue away, only every so many drains.
 RARELY = 4
 # After so many more latencies most attempts of a drain are back.
@@ -53,7 +54,7 @@ def begin(search: Search, now: float) -> bool:
         ends=ends,
         known_at=ends + DRAIN_BACK * search.latency_s,
         share=(low - stuck) / (value - stuck),
-        before=search.last[1].quantiles if search.last is not None and search.last[0] > now - RECENT_S else None,
+        before=_before(search, now),
         deepest=low <= search.minimum,
         together=together(now, service_s),
         value=float(value),
@@ -63,6 +64,15 @@ def begin(search: Search, now: float) -> bool:
     search.grow_to = GROW * value + GROW_LEAST
     search.move(low, Cause.probe_fewer, now, probe=True)
     return True
+
+
+def _before(search: Search, now: float) -> Quantiles | None:
+    """The latencies just before a drain, if they were measured at about its limit."""
+    if search.last is None:
+        return None
+    at, measured = search.last
+    same = 1.0 / SAME <= measured.value / search.value <= SAME
+    return measured.quantiles if same and at > now - RECENT_S else None
 
 
 def _low(search: Search, value: int, stuck: int) -> int:
@@ -97,6 +107,9 @@ def learn(search: Search, drain: Drain) -> None:
     search.drain = None
     if search.base.learn(drain, search.value):
         search.own_knee.clear()
+    if search.base.known is None:
+        # It was too short for the service time, so the fastest block of the start was so by chance.
+        search.begin.fastest = None
 
 
 def learn_in_start(search: Search, drain: Drain) -> None:

@@ -28,7 +28,7 @@ GO_ON, END = 0.2, 0.28
 # Answers after the last of them was sent, in multiples of the block and the limit, after which it begins again.
 AFTER_MAX = 3
 # It ends only if it is beyond the first by so many standard errors. Else the next block will show it.
-SURE = 2.5
+SURE = 2.25
 # An unclear block is extended by half, up to so many answers or limits.
 AGAIN = 1.5
 LIMITS_MAX, ANSWERS_SURE, ANSWERS_MAX = 3, 64, 96
