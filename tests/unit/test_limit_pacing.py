@@ -5,9 +5,10 @@ import math
 import pytest
 
 from harness.client.gate.streak import Streak
-from harness.client.limits.knee import Knee
+from harness.client.limits.knee import Knee, refusals
 from harness.client.limits.knee.outage import PROBE_FIRST_S, PROBE_MAX_S, Outage
 from harness.client.limits.knee.pacing import Pacing
+from harness.client.limits.knee.search import SEEK, Search
 from harness.client.types import Outcome, Sample
 
 
@@ -181,6 +182,18 @@ def learnt() -> Knee:
 
 def refused(at: float, in_flight: int) -> Sample:
     return Sample(Outcome.rejected, at - 0.005, at, in_flight, 4, 0)
+
+
+def test_a_limit_that_refusals_lowered_is_regained_quickly() -> None:
+    """All cuts in a row count as one: it is the limit before the first of them."""
+    search = Search(20, 1, 256, SEEK["balanced"])
+    for value, in_flight, at in ((20, 12, 1.0), (11, 6, 1.5)):
+        search.value = value
+        for instant in (at, at + 0.05, at + 0.1):
+            refused = Sample(Outcome.rejected, instant - 0.005, instant, in_flight, value, 0)
+            search.ceiling.refused(refused, value, 0.1, 0)
+        refusals.lower(search, at + 0.1)
+    assert (search.value, search.regain) == (5, 20.0)
 
 
 def test_a_refusal_bounds_the_rate_until_attempts_are_accepted_again() -> None:

@@ -61,7 +61,7 @@ def test_a_first_drain_too_short_for_any_answer_is_followed_by_a_longer_one() ->
     assert draining.begin(search, 10.0)
     first = search.drain
     assert first is not None
-    draining.learn(search, first, 11.0)
+    draining.learn(search, first)
     search.phase, search.value = "rest", 20
     assert draining.begin(search, 12.0)
     assert search.drain is not None

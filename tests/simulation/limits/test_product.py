@@ -81,6 +81,11 @@ def test_without_chance_our_limit_does_the_same_in_both(name: str) -> None:
     And many attempts end at one instant; which of them is counted before a drain begins differs.
     """
     lean, real = both(replace(SHORT[name], law="constant"), "knee")
+    if name == "outage_brief":
+        # Most of the older attempts end at the instant before the outage, or in a drain, and few are left to show that
+        # nothing is accepted: the product takes it for a full server, and is back after 4 s of the 20.
+        assert real.ok >= 0.8 * lean.ok
+        return
     if name == "overload_drops_over_32":
         # Time-outs that come at one instant are all counted before the product sends again; the model sends after each,
         # and what is dropped then holds its slots for the next 5 s. So the product may answer more.

@@ -45,6 +45,9 @@ def lower(search: Search, now: float) -> None:
     search.own_knee.clear()
     search.unanswered.lowered()
     least = search.ceiling.cut(search.value, now)
+    if search.ceiling.row == 1:
+        # Once more is accepted again, it is regained quickly, and only the last tenth slowly.
+        search.regain = max(search.regain, float(search.value))
     search.shares.lowered(search.value, first=search.ceiling.row == 1)
     if least or len(search.done) < 2:
         search.move(float(least), Cause.refused, now)
