@@ -30,7 +30,8 @@ def test_a_law_is_measured_with_the_waits_of_client_and_mock(tmp_path: Path, tra
     assert -0.0005 < error_s < 0.2
     assert found.mock_wait_share is None or found.mock_wait_share >= 0
     assert found.mock_cpu_share is not None
-    assert played.mock_cpu_s > 0
+    # 40 requests may take less than one tick of the processor time.
+    assert 0 <= played.mock_cpu_s < 10
     assert found.burst_p50_s is not None
     assert "server_count" not in found.codes
 
