@@ -44,6 +44,8 @@ class CeleryJobs:
         self._celery: Any = None
         self._store: RedisStore | None = None
         self._sweeping: asyncio.Task[None] | None = None
+        # The first sweep may find a job that `submit` is about to send: without the lock both would send it.
+        self._sending = asyncio.Lock()
         self._problem: str | None = None
         self._run_id: str | None = None
         # Open jobs of this server, and the run id of the Redis that accepted them.
@@ -113,7 +115,7 @@ class CeleryJobs:
             job, is_new = await store.add(new)
             if job.completed_at is None:
                 self._remember(job.id, await store.run_id())
-            if is_new or (job.completed_at is None and not await store.enqueued(job.id)):
+            if is_new or job.completed_at is None:
                 await self._hand_over(store, job)
             return job, is_new
 
@@ -123,8 +125,11 @@ class CeleryJobs:
             del self._accepted[next(iter(self._accepted))]
 
     async def _hand_over(self, store: RedisStore, job: Job) -> None:
-        await self._send(job, list(range(0, job.total, CHUNK)))
-        await store.mark_enqueued(job.id)
+        """Send all chunks of a job, once: what was enqueued meanwhile is left alone."""
+        async with self._sending:
+            if not await store.enqueued(job.id):
+                await self._send(job, list(range(0, job.total, CHUNK)))
+                await store.mark_enqueued(job.id)
 
     async def _send(self, job: Job, starts: list[int]) -> None:
         """Send the chunks of a job that begin at `starts`."""

@@ -17,7 +17,7 @@ from redis.asyncio import Redis
 from model_server.jobs import redis_server
 from model_server.jobs.celery_backend import CeleryJobs
 from model_server.jobs.command import check_broker
-from model_server.jobs.job import JobsError, JobSettings, NewJob
+from model_server.jobs.job import Job, JobsError, JobSettings, NewJob
 from model_server.jobs.redis_server import RedisServer
 from model_server.jobs.redis_store import RedisStore
 from tests.jobs.servers import MASKED, kill, server, slow_profile, worker
@@ -95,6 +95,33 @@ async def test_a_job_that_was_not_handed_over_is_by_the_next_server() -> None:
         async with server(CeleryJobs(redis.url, SETTINGS)) as client:
             assert (await client.over(job.id))["request_counts"]["completed"] == 40
         await store.close()
+
+
+async def test_a_job_that_the_first_sweep_finds_while_it_is_submitted_is_sent_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The sweep of a new server lists jobs that were not enqueued; one of them may be under way to the broker."""
+    sent, found = [], asyncio.Event()
+
+    async def slow_send(_: CeleryJobs, job: Job, starts: list[int]) -> None:
+        sent.extend((job.id, start) for start in starts)
+        await asyncio.wait_for(found.wait(), 10)
+        await asyncio.sleep(0.05)
+
+    async def not_enqueued(store: RedisStore) -> list[Job]:
+        while not (jobs := await listed(store)):
+            await asyncio.sleep(0.01)
+        found.set()
+        return jobs
+
+    listed = RedisStore.not_enqueued
+    monkeypatch.setattr(RedisStore, "not_enqueued", not_enqueued)
+    monkeypatch.setattr(CeleryJobs, "_send", slow_send)
+    with RedisServer() as redis:
+        async with server(CeleryJobs(redis.url, SETTINGS)) as client:
+            job = await client.submit([MASKED])
+            await asyncio.sleep(0.2)
+    assert sent == [(job["id"], 0)]
 
 
 async def test_a_submission_that_failed_on_its_way_is_finished_by_its_repetition(
