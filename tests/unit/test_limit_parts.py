@@ -7,7 +7,7 @@ from random import Random
 
 import pytest
 
-from harness.client.limits.knee import draining
+from harness.client.limits.knee import doubling, draining, phases
 from harness.client.limits.knee.base import DEPTH, REMEMBERED, Base, Drain
 from harness.client.limits.knee.ceiling import Ceiling
 from harness.client.limits.knee.own_knee import KneeEstimate, OwnKnee
@@ -240,6 +240,25 @@ def test_the_start_ends_where_service_slows_down_more_than_the_limit_grows() -> 
     start = Start()
     shares = [judged(start, value, exponential(96, mean_s, seed=value)) for value, mean_s in ((16, 0.1), (32, 0.4))]
     assert shares == [0.0, pytest.approx(0.75, abs=0.1)]
+
+
+def test_a_drain_in_the_start_that_hardly_ended_any_is_followed_by_a_block_of_few() -> None:
+    """128 in flight that take longer than the drain: with a burst of 67, of which none was sent, no block is complete."""
+    search = Search(128, 1, 256, SEEK["balanced"])
+    search.begin.fastest = quantiles([0.1] * 16)
+    search.last = None
+    search.timetable.at = 1.0
+    assert doubling.learn(search, Sample(Outcome.ok, 0.9, 1.01, 128, 128, 0))
+    drain = search.drain
+    assert drain is not None
+    assert search.value < 80
+    for k in range(9):
+        phases.learn(search, Sample(Outcome.ok, 0.9, 1.02 + 0.01 * k, 128, 128, 0))
+    phases.learn(search, Sample(Outcome.ok, 0.9, drain.ends, 128, 128, 0))
+    assert (search.phase, search.value) == ("start", 128)
+    block = search.begin.block
+    assert block is not None
+    assert block.grown == 10
 
 
 def test_an_unclear_block_of_the_start_wants_more_attempts() -> None:

@@ -57,11 +57,14 @@ class Drain:
     value: float = 0.0
     # Attempts that ended meanwhile, each of which was followed by another.
     begun: int = 0
+    # Attempts that ended since the limit was lowered.
+    ended: int = 0
     # Whether the start goes on after it.
     in_start: bool = False
 
     def add(self, sample: Sample) -> None:
         """Count an answer."""
+        self.ended += 1
         if self.begins <= sample.sent < self.ends:
             self.latencies_s.append(max(LATENCY_MIN_S, sample.latency_s) / sample.work)
         if self.begins <= sample.done < self.ends:

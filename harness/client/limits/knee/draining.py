@@ -90,9 +90,10 @@ def _low(search: Search, value: int, stuck: int) -> int:
 def end(search: Search, drain: Drain, now: float) -> None:
     """Return to the limit before it: to the start, or at rest with a look at more."""
     if drain.in_start:
-        low, search.phase = search.value, "start"
+        # The server may have been too slow for the number in flight to fall to the limit of the drain.
+        in_flight, search.phase = max(float(search.value), drain.value - drain.ended), "start"
         search.move(search.wanted, Cause.doubling, now)
-        search.begin.begin(search.value, low)
+        search.begin.begin(search.value, int(in_flight))
         return
     search.phase, search.more = "rest", not search.unanswered.recent(now)
     if search.more:
