@@ -8,6 +8,7 @@ from typing import ClassVar
 
 from harness import plugins
 from harness.client.checks import between
+from harness.client.errors import SettingError
 from harness.client.gate.concurrency_limit import ConcurrencyLimit
 from harness.client.gate.shared import SharedGate, adaptive_gate
 from harness.client.types import Item, Layers, Limit, Result, Send, no_layers
@@ -22,12 +23,15 @@ class Adaptive:
         limit: Concurrency algorithm, a name of `paceline list limits` or `package.module:Class`. Default
             "knee".
         maximum: Upper bound of attempts in flight. Default 200.
+        seek: What the limit "knee" seeks, by the own attempts that wait at the server: "latency" (hardly any),
+            "balanced" (few) or "throughput" (more). Default "balanced".
         server_queue: Whether a limit that can uses the queueing delays that the server reports. Default True.
         shared: Whether the applications of one process that send to one server share one limit. Default True.
     """
 
     limit: str = "knee"
     maximum: int = 200
+    seek: str = "balanced"
     server_queue: bool = True
     shared: bool = True
     blocking: ClassVar[bool] = False
@@ -40,7 +44,11 @@ class Adaptive:
     def new_limit(self, initial: int | None = None) -> Limit:
         """A new limit; one that can begins with `initial` attempts in flight, of at most `maximum`."""
         known = {field.name for field in fields(plugins.load("limit", self.limit))}
-        settings: dict[str, int] = {"maximum": self.maximum} if "maximum" in known else {}
+        settings: dict[str, int | str] = {"maximum": self.maximum} if "maximum" in known else {}
+        if "seek" in known:
+            settings["seek"] = self.seek
+        elif self.seek != Adaptive.seek:
+            raise SettingError(f"seek={self.seek} is no setting of the limit {self.limit}; the limit knee has it")
         if "server_queue" in known:
             settings["server_queue"] = self.server_queue
         if initial is not None and "initial" in known:
@@ -48,8 +56,13 @@ class Adaptive:
         limit: Limit = plugins.build("limit", self.limit, settings)
         return limit
 
+    @property
+    def _settings(self) -> tuple[int, str, bool]:
+        """Applications share a limit only if these are the same."""
+        return self.maximum, self.seek, self.server_queue
+
     def _gate(self, send: Send) -> ConcurrencyLimit | SharedGate:
-        return adaptive_gate(send, self.new_limit, self.limit, (self.maximum, self.server_queue), self.shared)
+        return adaptive_gate(send, self.new_limit, self.limit, self._settings, self.shared)
 
     def stream(
         self, items: AsyncIterable[Item], send: Send, /, layers: Layers = no_layers

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness import plugins
-from harness.client.errors import UsageError
+from harness.client.errors import SettingError, UsageError
 from harness.client.layers.retry import Retry
 from harness.client.tasks.similarity import Similarity
 from harness.client.types import Item, Outcome, Request, Response, Result, Send
@@ -267,6 +267,14 @@ def test_adaptive_takes_limits_with_and_without_a_maximum() -> None:
     """The strategy's own maximum bounds those that know one."""
     assert Adaptive(limit="aimd", maximum=7).new_limit().maximum == 7  # type: ignore[attr-defined] # Aimd has it
     assert Adaptive(limit="fixed").new_limit().value == 10
+
+
+def test_adaptive_passes_on_what_it_seeks_or_refuses_it() -> None:
+    assert Adaptive(seek="throughput").new_limit().seek == "throughput"  # type: ignore[attr-defined] # Knee has it
+    with pytest.raises(SettingError, match="seek=latency is no setting of the limit arc"):
+        Adaptive(limit="arc", seek="latency")
+    with pytest.raises(UsageError, match="not one of latency, balanced, throughput"):
+        Adaptive(seek="most")
 
 
 def test_arrivals_wake_idle_workers() -> None:
