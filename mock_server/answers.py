@@ -13,12 +13,14 @@ from functools import lru_cache
 from typing import Any
 from zlib import crc32
 
+from mock_server.profile import Tokens
 from model_server.sampling import GREEDY, Sampling
 from model_server.work import TokenOf
 
 _TOKEN = re.compile(r"[^\W_\u2e80-\u9fff\uac00-\ud7af]+|[\u2e80-\u9fff\uac00-\ud7af]|[^\w\s]")
 # Longest input whose result is cached: thousands of longer texts would fill the memory.
 _KEPT_CHARS_MAX = 4000
+_PLAIN = Tokens()
 _DIMENSIONS = 64
 _MASK = "[MASK]"
 _LABELS = ("negative", "neutral", "positive")
@@ -44,7 +46,7 @@ def tokens_in(text: str, *, special: bool) -> list[TokenOf]:
     return [(101, "[CLS]", True, None, None), *found, (102, "[SEP]", True, None, None)] if special else found
 
 
-def count_tokens(inputs: tuple[Any, ...], per_word: float = 1.0, special: float = 2.0) -> int:
+def count_tokens(inputs: tuple[Any, ...], per_word: float = _PLAIN.per_word, special: float = _PLAIN.special) -> int:
     """Length of one input: `special` tokens, and `per_word` for each of its words. Counts of short texts are cached."""
     characters = 0
     for part in inputs:

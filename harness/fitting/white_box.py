@@ -67,9 +67,11 @@ def tokens_of(idle: Seen, batches: Sequence[Batch]) -> Tokens:
     if not len(pairs):
         return Tokens()
     words, tokens = pairs.T
-    if not np.ptp(words):
-        return Tokens(special=max(0.0, float((tokens - words).mean())))
-    per_word, special = np.polyfit(words, tokens, 1)
+    if np.ptp(words):
+        per_word, special = np.polyfit(words, tokens, 1)
+    else:
+        # One length shows only their difference, or their ratio where the server counts fewer.
+        per_word, special = 1.0, (tokens - words).mean()
     if per_word <= 0:
         return Tokens(per_word=_LEAST, special=float(tokens.mean()))
     if special < 0:

@@ -115,7 +115,6 @@ class CeleryJobs:
             job, is_new = await store.add(new)
             if job.completed_at is None:
                 self._remember(job.id, await store.run_id())
-            if is_new or job.completed_at is None:
                 await self._hand_over(store, job)
             return job, is_new
 

@@ -194,7 +194,8 @@ def test_tokens_are_counted_as_the_server_counts_them(per_word: float, special: 
         found = tokens_of(idle, batches)
         assert found.per_word == pytest.approx(per_word, abs=0.01)
         assert found.special == pytest.approx(special, abs=0.5)
-    # A server remembers the last batches only; one length shows how many tokens are added, and no more.
+    # A server remembers the last batches only; one length shows how many tokens are added, or the share that counts.
     one = replace(idle, shapes=(Shape("similarity", (12,)),) * 48)
     assert tokens_of(one, [Batch(0.0, 1, 16, 15, 0.01)] * 20) == Tokens(special=5.0)
+    assert tokens_of(one, [Batch(0.0, 1, 16, 7, 0.01)] * 20) == Tokens(per_word=0.7, special=0.0)
     assert tokens_of(idle, [Batch(0.0, 3, 16, 15, 0.01)]) == Tokens()

@@ -90,7 +90,7 @@ def test_a_rate_is_kept_from_the_start() -> None:
 
 
 @pytest.mark.parametrize(("outcome", "latency_s"), [(Outcome.rejected, 0.01), (Outcome.ok, 0.5)])
-def test_refusals_and_high_latencies_begin_anew(outcome: Outcome, latency_s: float) -> None:
+def test_refusals_and_high_latencies_start_over(outcome: Outcome, latency_s: float) -> None:
     limit = CarriedLimit(knee, Learnt(20, 0.1, 0.1, 500.0))
     assert (limit.value, limit.rate_per_s) == (20, 500.0)
     feed(limit, 20, latency_s, outcome)
@@ -99,7 +99,7 @@ def test_refusals_and_high_latencies_begin_anew(outcome: Outcome, latency_s: flo
     assert limit.rate_per_s == (math.inf if outcome is Outcome.ok else pytest.approx(60.0))
 
 
-def test_after_it_began_anew_the_limit_goes_on_learning() -> None:
+def test_after_it_started_over_the_limit_goes_on_learning() -> None:
     """The gate counts changes on; the new limit from 0."""
     limit = CarriedLimit(knee, Learnt(20, 0.1, 0.1))
     feed(limit, 20, 0.5)

@@ -190,8 +190,7 @@ def test_a_limit_that_refusals_lowered_is_regained_quickly() -> None:
     for value, in_flight, at in ((20, 12, 1.0), (11, 6, 1.5)):
         search.value = value
         for instant in (at, at + 0.05, at + 0.1):
-            refused = Sample(Outcome.rejected, instant - 0.005, instant, in_flight, value, 0)
-            search.ceiling.refused(refused, value, 0.1, 0)
+            search.ceiling.refused(refused(instant, in_flight), value, 0.1, 0)
         refusals.lower(search, at + 0.1)
     assert (search.value, search.regain) == (5, 20.0)
 

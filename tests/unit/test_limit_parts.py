@@ -243,7 +243,7 @@ def test_the_start_ends_where_service_slows_down_more_than_the_limit_grows() -> 
 
 
 def test_a_drain_in_the_start_that_hardly_ended_any_is_followed_by_a_block_of_few() -> None:
-    """Of 128 in flight few end in the drain: with a burst of 67, of which none was sent, no block is complete."""
+    """128 in flight take longer than the drain: a block with a burst of 67 that were never sent is never complete."""
     search = Search(128, 1, 256, SEEK["balanced"])
     search.begin.fastest = quantiles([0.1] * 16)
     search.last = None

@@ -112,7 +112,7 @@ class ConcurrencyLimit(Slots):
             self._streak.accepted_sent, self._streak.failures = response.sent, 0
         else:
             streak = self._count_failure(response, epoch)
-        sample = self._sample(request, response, in_flight, size, generation, streak, self._bound())
+        sample = self._sample(request, response, in_flight, size, generation, streak, self.bound)
         if sample is not None:
             limit, paced = self.limit, self._paced
             limit.update(sample)
@@ -128,9 +128,6 @@ class ConcurrencyLimit(Slots):
     @property
     def bound(self) -> Bound:
         """What keeps the next attempt from starting now."""
-        return self._bound()
-
-    def _bound(self) -> Bound:
         # Attempts that wait in a strategy watch for a vacancy, others stand in line.
         if not (self._line or self._watchers.count or self._notified):
             return _DEMAND

@@ -50,18 +50,23 @@ class Played:
         return ordered[min(len(ordered) - 1, math.floor(share * len(ordered)))] if ordered else math.inf
 
 
+def _rate_of(limit: Limit) -> float:
+    """Attempts per second; infinite unless the limit paces."""
+    return getattr(limit, "rate_per_s", math.inf)
+
+
 class _Client:
     __slots__ = (
         *("end", "generation", "in_flight", "limit", "number", "pace", "rate_per_s", "streak", "value", "wakes_at"),
     )
 
-    def __init__(self, number: int, limit: Limit, end: float) -> None:
+    def __init__(self, number: int, limit: Limit, begin: float, end: float) -> None:
         self.number, self.limit, self.end = number, limit, end
         self.value = limit.value
         self.generation = self.in_flight = 0
         self.streak = Streak()
-        self.rate_per_s = math.inf  # if the limit paces
-        self.pace = Pace()
+        self.rate_per_s = _rate_of(limit)
+        self.pace = Pace(self.rate_per_s, begin)
         self.wakes_at = math.inf  # the next start at that rate
 
 
@@ -96,7 +101,7 @@ class _Game:
         limits = [new_limit() for _ in range(shape.clients)]
         if shape.beside:
             limits.append(Fixed(shape.beside))
-        self.clients = [_Client(k, limit, spans[k][1]) for k, limit in enumerate(limits)]
+        self.clients = [_Client(k, limit, *spans[k]) for k, limit in enumerate(limits)]
         self.played = Played(limits=[(0.0, limits[0].value, "start")])
         self.attempts: dict[int, _Attempt] = {}
         # Heaps: answers on their way (when, attempt), and clients that will send (when, client).
@@ -197,8 +202,7 @@ class _Game:
             )
         )
         self._count(attempt, now)
-        rate_per_s = getattr(client.limit, "rate_per_s", math.inf)
-        if rate_per_s != client.rate_per_s:
+        if (rate_per_s := _rate_of(client.limit)) != client.rate_per_s:
             client.rate_per_s = rate_per_s
             client.pace.change(rate_per_s, now)
         if client.limit.value != client.value:

@@ -23,8 +23,8 @@ def test_a_limit_that_defers_does_the_same_as_one_that_does_not(name: str, monke
     assert deferring.done == prompt.done
 
 
-def test_most_successes_at_rest_are_deferred_and_the_next_failure_learns_from_them_first() -> None:
-    """Nine of ten between two drains; a time-out is judged beside all answers before it."""
+def test_most_successes_are_deferred_and_the_next_failure_learns_from_them_first() -> None:
+    """A time-out is judged beside all answers before it."""
     kept: list[int] = []
 
     class Counting(Knee):
@@ -41,9 +41,12 @@ def test_most_successes_at_rest_are_deferred_and_the_next_failure_learns_from_th
     played = play(SHAPES["exponential_16"], new, 31)
     assert sum(count > 0 for count in kept) > 0.6 * len(kept)
     limit, now = limits[0], played.done[-1]
-    while not limit._deferred.samples:
+    for _ in range(1_000):
+        if limit._deferred.samples:
+            break
         now += 0.001
         limit.update(Sample(Outcome.ok, now - 0.1, now, 16, limit.value, 10**6))
+    assert limit._deferred.samples
     limit.update(Sample(Outcome.timed_out, now - 0.05, now + 0.001, 16, limit.value, 10**6))
     assert not limit._deferred.samples
     assert limit._search.done[-1] == now

@@ -118,6 +118,22 @@ def test_a_rate_begins_and_ends_as_in_the_product() -> None:
     assert played.done == pytest.approx([0.1] * 4 + [0.2] * 4 + [0.3] * 4 + [0.4, 0.41, 0.42, 0.43])
 
 
+class Carried(Paced):
+    """Two starts in a second from the first one on, as with a pace that was learnt."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rate_per_s = 2.0
+
+    def update(self, sample: Sample, /) -> None:
+        """Keep it."""
+
+
+def test_a_rate_that_a_limit_begins_with_holds_from_the_first_start() -> None:
+    played = play(dataclasses.replace(SHORT, duration_s=1.2), Carried, 1)
+    assert played.done == pytest.approx([0.1, 0.6, 1.1])
+
+
 def test_a_full_queue_refuses_and_counts() -> None:
     """8 in service, 2 places: of 12 in flight two are always refused."""
     played = play(dataclasses.replace(SHORT, queue=2), lambda: Fixed(12), 1)

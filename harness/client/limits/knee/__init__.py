@@ -4,8 +4,8 @@ Theory of operation
 ===================
 
 *Goal.* A server works on K attempts at once (the knee); more wait. Below K throughput is lost, above it only the queue
-grows. Own attempts that wait = own throughput x queueing delay (Little's law). The limit keeps that number at a small
-constant: `wanted queue = 0.4 x sqrt(limit)`, but one attempt, or a third of the limit if that is less. So
+grows. Own attempts that wait = own throughput x queueing delay (Little's law). The limit keeps that number small:
+`wanted queue = 0.4 x sqrt(limit)`, and at least one attempt, or a third of the limit if that is less. So
 
     own knee = limit - own throughput x queueing delay,    limit = own knee + wanted queue.
 
@@ -25,34 +25,38 @@ queue can only make a drain look slower, so faster drains are believed at once, 
 
 *Phases* (phases.py, doubling.py, draining.py).
 
-    start   Double the limit until attempts wait (start.py). Ending too early costs little, as growth goes on at rest.
+    start   Double the limit until attempts clearly wait (start.py): ending too early costs more than a step too far.
             At the instants at which all clients drain, it drains, too: else a client that joins others takes their
             queue for service, and its own growth falls into their drains.
     rest    Windows of some 32 answers (window.py) give the own knee; some hundred answers are pooled (own_knee.py).
-            The limit moves to the knee, one standard error on the safe side, and the wanted queue. Without a queue it
-            grows by 3 %, 6 %, 12 % .. a window, at most to the double between two drains.
+            The limit moves to the knee, one standard error on the safe side, and the wanted queue. From the second
+            window without a queue on it grows by 6 %, 12 %, 24 % .. 50 % a window, at most to the double between two
+            drains. A limit that was lost is regained by 50 % a window, up to 90 % of it.
     drain   Lower the limit to 70 % or less for about two service times. Then look at a quarter more for a window, which
-            shows new capacity that a rest without a queue cannot show.
+            shows new capacity that a rest without a queue cannot show. Where refusals keep the queue away, it
+            drains only at every fourth of these instants.
 
 *Contention.* A server whose service itself slows down with every attempt shows no queue. Growth by a quarter that did
 not add answers is taken back (plateau.py).
 
 *Refusals and time-outs* (ceiling.py, refusals.py). A refusal comes back at once, and its place is free again. So from
 then on attempts start at most 1.5 times as often as they end, until enough are accepted. More than a few refusals lower
-the limit to what was in flight before the refused attempt. That limit is not tried again for 2 s, growing to 30 s, and
-not before the server's Retry-After. Refused three times in a row with ever fewer in flight, the server limits a rate,
-not a number: attempts are then paced (`rate_per_s`, pacing.py). If refusals go on at half of the limit or of the pace,
-they do not depend on the load, and their share is tolerated (tolerance.py).
+the limit to what was in flight before the refused attempt, and the bound of the rate stays. That limit is not tried
+again for 3.4 s, growing to 30 s, and not before the server's Retry-After, of which 30 s count at most. Refused three
+times in a row with ever fewer in flight, the server limits a rate, not a number: attempts are then paced (`rate_per_s`,
+pacing.py). If refusals go on at half of the limit or of the pace, they do not depend on the load, and their share is
+tolerated (tolerance.py).
 
 *Unanswered attempts* (unanswered.py). A time-out comes late, and the attempt holds its slot until then. If the server
 answers others meanwhile, a few per cent of time-outs lower nothing, as a lower limit would cost more answers. While
 they last there are no looks at more, growth waits for the time of a time-out, and a drain leaves them their slots.
 
 *Outages* (outage.py). If nothing at all is accepted, that is an outage or a spent quota, and says nothing about the
-number in flight. It is known by the older attempts that end without a new one being accepted (search.py): a full server
-takes a new one for each. The state from before the first failure is restored when the server accepts an attempt again;
-until then probes are sent, at intervals that grow. Outages at even intervals are a quota. Attempts are then paced at
-the rate that is accepted over whole periods, and the pace grows once in a period.
+number in flight. It is known by failures in a row with no older attempt in flight, or before that by older attempts
+that end without a new one being accepted (search.py): a full server takes a new one for each. The state from before the
+first failure is restored when the server accepts an attempt again; until then probes are sent, at intervals that grow.
+Outages at even intervals are a quota. Attempts are then paced at the rate that is accepted over whole periods, and the
+pace grows once in a period.
 
 *Reports* (reported_queue.py). If the server reports how long requests waited, or answers with streams, the waiting
 attempts are known, and the search is not needed.
@@ -60,8 +64,8 @@ attempts are known, and the search is not needed.
 *Cost* (deferred.py). Between two decisions successes are only kept; the limit learns from them together.
 
 *Ignored outcomes.* Outcomes that the caller caused (client_error, cancelled, not_sent, bad_response) never move the
-limit. Errors of the server only cost throughput. Latency is divided by the relative size of an attempt, and the
-client's own lateness is subtracted.
+limit. Errors of the server (5xx) do not lower it; nothing but errors is an outage. Latency is divided by the relative
+size of an attempt, and the client's own lateness is subtracted.
 
 `seek` chooses the queue that is wanted. `cause` says why the limit last changed. How `knee` compares with other limits,
 and where it is weak, is measured in docs/adaptive.md.
@@ -126,7 +130,7 @@ class Knee:
         return self.server_queue
 
     def update(self, sample: Sample, /) -> None:
-        """Learn from one attempt, in constant time except for sorting a window of some dozen latencies."""
+        """Learn from one attempt, or keep it for later. A window of some dozen latencies is sorted at its end."""
         deferred = self._deferred
         if (
             sample.done < deferred.until

@@ -57,7 +57,7 @@ class Drain:
     value: float = 0.0
     # Attempts that ended meanwhile, each of which was followed by another.
     begun: int = 0
-    # Attempts that ended since the limit was lowered.
+    # Answers since the limit was lowered.
     ended: int = 0
     # Whether the start goes on after it.
     in_start: bool = False

@@ -5,7 +5,7 @@ Rules of this file
      they recur within two latencies, are at least three and 8 % of the limit, and a quarter of the attempts that ended
      meanwhile. A time-out need not recur, if others were answered meanwhile.
   2. The limit falls to the number in flight just before the refused attempt, because the server accepted that many.
-  3. A refused limit is avoided for a while, longer each time, and at least for the server's Retry-After.
+  3. A refused limit is avoided for a while, longer each time, and at least for the server's Retry-After (30 s at most).
   4. Refused three times in a row, each time with fewer in flight: the server limits a rate (pacing.py).
 """
 
@@ -23,6 +23,7 @@ SHARE = 0.08
 LEAST, OFTEN = 3, 0.25
 # In latencies: refusals within the first belong together; those closer than the second count as one.
 WITHIN, APART = 2.0, 0.1
+# How long a refused limit is avoided: it grows before each use, so the first time is the product of the first two.
 HOLD_S, HOLD_GROWTH, HOLD_MAX_S = 2.0, 1.7, 30.0
 CUTS_OF_A_RATE = 3
 # The multiple of the limit that may be tried until it has passed; it has, after so many times of a refusal.

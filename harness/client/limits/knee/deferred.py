@@ -5,7 +5,7 @@ Rules of this file
      number of answers that the window lacks. Successes before that are only kept.
   2. All of them are learnt from, in their order, before the next sample is. So a limit that defers and one that does
      not are the same after every sample that may change them.
-  3. It costs a third of learning from each at once.
+  3. To learn from many together costs less than from each at its end.
 """
 
 from __future__ import annotations

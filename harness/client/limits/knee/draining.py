@@ -34,8 +34,8 @@ GROW, GROW_LEAST = 2.0, 1.0
 def begin(search: Search, now: float) -> bool:
     """Lower the limit. False if there is nothing to lower, or no need."""
     base, value, service_s = search.base, search.value, search.service_s
-    rarely = search.unanswered.recent(now) or not together(now, service_s, RARELY)
-    if not base.soon and search.grown and search.ceiling.met and rarely:
+    left_out = search.unanswered.recent(now) or not together(now, service_s, RARELY)
+    if left_out and search.ceiling.met and search.grown and not base.soon:
         # Refusals keep the queue away, if no other client keeps one.
         search.timetable.plan(now, service_s, search.latency_s, soon=False)
         search.grow_to = GROW * value + GROW_LEAST

@@ -80,7 +80,7 @@ class Outage:
         return min(pace_per_s, max(self._accepted_per_s, pace_per_s * (1.0 - self._lasted_s / self.period_s)))
 
     def end(self, now: float) -> None:
-        """An attempt is accepted: the outage is over, and so is the time from the end of the last one to now."""
+        """An attempt is accepted: the outage is over. If it was a spent quota, a period is over, too."""
         between_s, self._lasted_s, whole_s = self._begun - self._ended, now - self._begun, now - self._ended
         if self.count < PERIOD_MIN or not self._recurs(between_s):
             self._periods.clear()

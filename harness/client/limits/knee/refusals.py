@@ -12,7 +12,7 @@ from harness.client.types import Outcome, Sample
 
 
 def refused(search: Search, sample: Sample, current: bool) -> bool:
-    """An attempt was refused, while others are accepted. True if the limit fell."""
+    """An attempt was refused, while others are accepted. True if the limit changed."""
     search.window.add(sample)
     if search.tolerance.share and search.tolerance.excuses(sample.done):
         return False

@@ -54,7 +54,8 @@ SEEK = {
     "throughput": Seek(1.0, 1.0, 2.0),
 }
 
-# Once an attempt was refused, bound the rate at this multiple of the expected rate, so that no burst is sent.
+# For a while after a refusal, and always once refusals have lowered the limit, the rate is at most this multiple of the
+# expected one, so that no burst is sent.
 BURST = 1.5
 # Mean service time over the mean of its wide quantiles, for times that vary.
 MEAN_OVER_WIDE = 1.3
@@ -111,8 +112,8 @@ class BeforeFailures:
     def failed(self, refused: Sample) -> bool:
         """Take a later failure into account. True if the places of older attempts that ended are not given to new ones.
 
-        A refused attempt found in flight what the server had accepted, the older ones that are left and new ones, and
-        those that were refused before it came back.
+        In flight when a refused attempt was sent were those that the server had accepted (older ones that are left, and
+        new ones), and those that were refused while it was under way.
         """
         if refused.sent <= self.at:
             # Of a burst, the first was refused with as many in flight as the server takes.
@@ -176,7 +177,7 @@ class Search:
         self.grown = 0
         # The limit before it became much smaller, which may be regained quickly.
         self.regain = 0.0
-        # Mean latency, and quantiles of latency, at rest.
+        # Mean latency at rest.
         self.latency_s = LATENCY_S
         # When the last window at rest ended, and its measurement; None: there was none.
         self.last: tuple[float, WindowResult] | None = None

@@ -46,7 +46,7 @@ class Timetable:
 
 
 def together(now: float, service_s: float, every: int = 1) -> bool:
-    """Whether all clients of the machine drain now, and whether it is one of `every` so many drains."""
+    """Whether all clients of the machine drain now; with `every`, only at one in so many of their instants."""
     return now % (every * _round(max(USUAL_S, USUAL * service_s), 4.0)) < LATE_S
 
 
