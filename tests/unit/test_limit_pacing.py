@@ -111,9 +111,13 @@ def test_probes_of_an_outage_become_rarer_and_obey_retry_after() -> None:
 
 
 def spent(outage: Outage, begin: float, lasted: float, count: int) -> None:
-    """After `count` successes nothing is accepted from `begin` on."""
-    outage.count = count
+    """After `count` successes nothing is accepted from `begin` on; the first of them ended the outage before.
+
+    As in `knee`, a success is counted, and then ends the outage.
+    """
+    outage.count += count - 1
     outage.failed(ended(begin, Outcome.rejected, streak=3))
+    outage.count += 1
     outage.end(begin + lasted)
 
 
@@ -237,3 +241,11 @@ def test_after_an_outage_the_limit_is_what_it_was(outcome: Outcome) -> None:
     assert limit.rate_per_s <= 10.0
     limit.update(Sample(Outcome.ok, 9.0, 9.1, 1, 4, 0))
     assert (limit.value, limit.rate_per_s) == (4, math.inf)
+
+
+def test_an_error_of_the_server_bounds_the_rate_at_once() -> None:
+    """Its place is free at once, so each error would start an attempt that fails, too."""
+    knee = Knee()
+    knee.update(ended(1.0))
+    knee.update(ended(1.1, Outcome.server_error))
+    assert knee.rate_per_s < math.inf

@@ -179,5 +179,5 @@ def _learn(search: Search, sample: Sample) -> bool:
         changed = refusals.refused(search, sample, sample.generation == search.changes)
         if changed:
             search.reported_queue.refused(tolerated=search.tolerance.share > 0.0)
-        return True
-    return False
+    # A failure may have bound the rate.
+    return True

@@ -39,7 +39,7 @@ class Outage:
         # Attempts may start once in this time; 0: no outage.
         self.interval_s = 0.0
         self._begun = self._ended = -math.inf
-        # Successes since the end of the last outage; the caller counts them.
+        # Successes after the one that ended the last outage; the caller counts them, that which ends this one too.
         self.count = 0
         # Outages in a row that may be those of one quota: time and successes since the end of the one before.
         self._periods: deque[tuple[float, int]] = deque(maxlen=PERIODS_OF_A_QUOTA)
@@ -91,7 +91,7 @@ class Outage:
             if self.period_s == math.inf:
                 self._learn_period()
         self.interval_s = 0.0
-        self._ended, self.count = now, 1
+        self._ended, self.count = now, 0
 
     def _learn_period(self) -> None:
         seconds = [whole_s for whole_s, _ in self._periods]
