@@ -60,6 +60,13 @@ def code_of(arguments: list[str]) -> int:
             ["verify", "--server", "there.toml", "--against", "demo", "--lengths", "8:2"],
             "--lengths 8:2: must be LOW:HIGH",
         ),
+        (
+            ["fit", "--target", "http://x", "--out", "a.toml", "--batch-items", "2000000"],
+            "2000000: must be between 1 and 1000000",
+        ),
+        (["fit", "--target", "http://x", "--out", "a" * 300 + ".toml"], "File name too long"),
+        (["report", "a" * 300], "File name too long"),
+        (["fit", "--target", "http://x", "--out", "folder.toml", "--overwrite"], "folder.toml: is a folder"),
     ],
 )
 def test_a_mistake_is_one_line(
@@ -67,6 +74,7 @@ def test_a_mistake_is_one_line(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("there.toml").write_text("[service]\nbase_s = 0.01\n")
+    Path("folder.toml").mkdir()
     assert code_of(arguments) == 2
     error = capsys.readouterr().err
     assert said in error

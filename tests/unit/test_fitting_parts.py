@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from random import Random
 
+import msgspec
 import numpy as np
 import pytest
 
 from harness.fitting.batch_units import Structure, grouped, units_of
-from harness.fitting.bench import Batch, queue_stamp_s
-from harness.fitting.fitted_parameters import bound_estimates
+from harness.fitting.bench import Batch, Policy, queue_stamp_s
+from harness.fitting.fitted_parameters import Fit, bound_estimates
+from harness.fitting.fitter import NotFitted, check_playable
 from harness.fitting.inversion import law
 from harness.fitting.load_figures import figures, loss, relative, scatter, steadiness
 from harness.fitting.refusal_bounds import Refusals, refusals, with_waits
@@ -112,6 +114,29 @@ def test_a_quota_is_no_rate_and_is_noted() -> None:
 )
 def test_a_stamp_of_the_queue_is_a_number_or_nothing(header: str, seconds: float) -> None:
     assert queue_stamp_s(header) == pytest.approx(seconds)
+
+
+@pytest.mark.parametrize(
+    "policy", [{"items_max": 10**9}, {"items_max": 1, "pad_multiple": 5000}, {"items_max": 1, "linger_s": 1e9}]
+)
+def test_a_policy_that_no_mock_can_play_is_no_policy(policy: dict[str, float]) -> None:
+    with pytest.raises(msgspec.ValidationError):
+        msgspec.convert(policy, Policy)
+    msgspec.convert({"items_max": 8}, Policy)
+
+
+def test_lengths_that_no_mock_can_pad_to_are_padded_to_a_part_of_them() -> None:
+    assert pad_multiple([Batch(0, 1, 8192, 10, 0.1), Batch(0, 1, 16384, 10, 0.1)]) == 4096
+    assert pad_multiple([Batch(0, 1, 4099, 10, 0.1)]) == 1
+
+
+def test_a_fit_that_no_mock_can_play_is_not_fitted() -> None:
+    batches = [Batch(k, 1, 16 * (k % 4 + 1), 10, 0.01 * (k % 4 + 1)) for k in range(40)]
+    found = law_of(batches, 0.0, 0.0)
+    made = Fit(Structure(1, 2_000_000), found, Constant(), None, None, Refusals(), ())
+    with pytest.raises(NotFitted, match=r"beyond what a mock can play: capacity.batch_max_items = 2000000: "):
+        check_playable(made, 0.0)
+    check_playable(replace(made, structure=Structure(1, 8)), 0.0)
 
 
 def test_retry_after_is_fixed_computed_or_missing() -> None:
