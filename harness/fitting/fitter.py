@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import os
+import re
 import shlex
 import tempfile
 import time
@@ -127,10 +128,10 @@ class FitSettings:
 
 def bounds_of(lengths: str) -> tuple[int, int]:
     """The shortest and the longest text. Raises UsageError."""
-    low, colon, high = lengths.partition(":")
-    if not (colon and low.isdigit() and high.isdigit() and 1 <= int(low) < int(high) <= WORDS_MAX):
-        raise UsageError(f"--lengths {lengths}: must be LOW:HIGH in words, 1 <= LOW < HIGH <= {WORDS_MAX}")
-    return int(low), int(high)
+    both = re.fullmatch(r"([0-9]{1,6}):([0-9]{1,6})", lengths)
+    if both is None or not 1 <= int(both[1]) < int(both[2]) <= WORDS_MAX:
+        raise UsageError(f"--lengths {lengths[:40]}: must be LOW:HIGH in words, 1 <= LOW < HIGH <= {WORDS_MAX}")
+    return int(both[1]), int(both[2])
 
 
 def streaming(task: str) -> str:

@@ -108,7 +108,7 @@ def write(profile: Profile, path: Path) -> None:
     try:
         write_atomically(path, toml_of(profile).encode())
     except OSError as error:
-        raise UsageError(f"--out {path}: {error.strerror or error}") from error
+        raise UsageError(f"{path}: {error.strerror or error}") from error
 
 
 def toml_of(profile: Profile) -> str:
