@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+POINT_MAX = 1_000_000
 Ratio = Annotated[float, Meta(ge=0.0, le=1000.0)]
 
 
@@ -68,8 +69,9 @@ class Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="
     unit: Annotated[Literal["seconds", "factor"], Meta(description="unit of the values")] = "seconds"
 
     def __post_init__(self) -> None:
-        if any(value < 0 or at < 0 for at, value in self.points):
-            raise ValueError("points must be >= 0")
+        # No comparison with NaN is true.
+        if not all(0 <= one <= POINT_MAX for point in self.points for one in point):
+            raise ValueError(f"points must be >= 0 and <= {POINT_MAX:,}")
         if any(left[0] >= right[0] for left, right in zip(self.points, self.points[1:], strict=False)):
             raise ValueError("points must have rising numbers in flight")
 

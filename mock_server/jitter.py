@@ -10,6 +10,8 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
+FACTOR_MAX = 1e15
+"""Nanoseconds of eleven days: their sum and their mean are finite, too."""
 Spread = Annotated[float, Meta(gt=0.0, le=10.0)]
 Draw = Callable[[], float]
 
@@ -62,8 +64,9 @@ class Empirical(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_fie
     def __post_init__(self) -> None:
         if not self.factors and self.file is None:
             raise ValueError("needs factors (a list of numbers > 0) or file (a path)")
-        if any(not 0 < factor < math.inf for factor in self.factors):
-            raise ValueError(f"every factor must be a number > 0; got {min(self.factors)!r}")
+        wrong = [factor for factor in self.factors if not 0 < factor <= FACTOR_MAX]
+        if wrong:
+            raise ValueError(f"every factor must be a number > 0 and <= {FACTOR_MAX:g}; got {wrong[0]!r}")
 
     def sampler(self, rng: Random) -> Draw:
         """One of the factors, all equally likely."""

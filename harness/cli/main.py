@@ -48,6 +48,8 @@ COMMANDS = {
 """Subcommand -> its line in the help. Each has its own module, which is imported only when called."""
 
 
+PATH_REFUSED = {errno.ENAMETOOLONG, errno.EACCES, errno.EPERM, errno.EROFS}
+"""The system refuses a path as such: the user named it, whatever was done with it."""
 OUTPUT_FAILED = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
 """Errors of a write to standard output. An error of a file has the file's name."""
 
@@ -176,6 +178,8 @@ def _crashed(error: Exception) -> int:
 
         discard_output()
         return _say(f"standard output could not be written: {error.strerror}", EXIT_INTERRUPTED)
+    if isinstance(error, OSError) and error.filename is not None and error.errno in PATH_REFUSED:
+        return _say(f"{error.filename}: {error.strerror}", EXIT_USAGE)
     import traceback
 
     click.echo(redact(traceback.format_exc()), err=True, nl=False)

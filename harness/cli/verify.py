@@ -10,6 +10,7 @@ import click
 from harness.base.options import filled
 from harness.cli.command import Command, options_of
 from harness.cli.streams import check_json_output, write_output
+from harness.client.errors import UsageError
 from harness.client.transport.connection_settings import ConnectionSettings
 from harness.fitting.verifier import NotVerified, Verified, VerifySettings, proven, verify
 
@@ -52,7 +53,6 @@ def command(as_json: bool, quiet: bool, **options: Any) -> int:
 def _show(found: Verified, wanted: VerifySettings, as_json: bool) -> None:
     """Write the files, and show the table and the verdict."""
     from harness.base.files import write_atomically
-    from harness.fitting.profile_file import write as write_profile
     from harness.measure.verification_result import encode
     from reports.verification import HEADS, table, write
 
@@ -65,7 +65,7 @@ def _show(found: Verified, wanted: VerifySettings, as_json: bool) -> None:
         loads = ", ".join(found.failed)
         click.echo(f"paceline: no proof is written, because requests failed under: {loads}", err=True)
     elif wanted.save and found.profile.proof and Path(wanted.server).suffix == ".toml":
-        write_profile(proven(found.profile, found.result), Path(wanted.server))
+        _save(found, Path(wanted.server))
     if as_json:
         write_output(data)
         return
@@ -77,3 +77,13 @@ def _show(found: Verified, wanted: VerifySettings, as_json: bool) -> None:
         click.echo(f"not valid: {line}")
     click.echo(f"{found.result.status}: {found.result.text}")
     click.echo(f"report: {', '.join(map(str, written))}", err=True)
+
+
+def _save(found: Verified, path: Path) -> None:
+    """Write the proof into the profile. The verdict counts also if the file cannot be written."""
+    from harness.fitting.profile_file import write
+
+    try:
+        write(proven(found.profile, found.result), path)
+    except UsageError as error:
+        click.echo(f"paceline: no proof is written: {error}", err=True)

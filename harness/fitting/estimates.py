@@ -72,7 +72,9 @@ def _as_good(one: Fit, best: Fit) -> bool:
 def _usable(seen: Seen) -> Seen:
     """Answered requests; of a closed loop only those before the first refusal, unless they are alone in any case."""
     part = seen.before_refusals() if 1 < seen.concurrency < 64 else seen
-    return part.part(part.ok)
+    streams = len(part) and part.shapes[0].output
+    # An answer without any token says nothing of the first one.
+    return part.part(part.ok & np.isfinite(part.first) if streams else part.ok)
 
 
 def _of_batches(loads: Sequence[Seen], bounds: Refusals, tolerance_s: float, fixed: KnownParameters) -> list[Fit]:

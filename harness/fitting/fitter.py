@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import os
+import re
 import shlex
 import tempfile
 import time
@@ -35,12 +36,15 @@ from harness.fitting.profile_file import profile_of, with_proof
 from harness.fitting.seen import Seen
 from harness.fitting.suitability import Stops, changes, failures, stalls, unexplained, unmeasured
 from mock_server.profile import Profile
+from mock_server.toml_settings import ProfileError, convert
 
 TIME_S = 300.0
 _LOADS_SHARE = 0.8
 """Of the time; the rest is for the overhead of the mock and the search."""
 LENGTHS = "6:230"
 WORDS_MAX = 100_000
+COUNT_MAX = 1_000_000
+"""Most workers and items of a batch of a mock."""
 _TOGETHER = 0.1
 """Answers of one batch come within this share of the latency of a request alone."""
 _TOGETHER_MIN_S = 0.0003
@@ -63,8 +67,12 @@ class FitSettings:
     time_s: float = option(
         TIME_S, "Most time of the fit; its loads take up to four fifths.", kind=duration_s, least=20, most=3600
     )
-    workers: int | None = option(None, "Workers of the server, if you know them; 0: no bound.", kind=int, least=0)
-    batch_items: int | None = option(None, "Most items of a batch, if you know it; 1: no batches.", kind=int, least=1)
+    workers: int | None = option(
+        None, "Workers of the server, if you know them; 0: no bound.", kind=int, least=0, most=COUNT_MAX
+    )
+    batch_items: int | None = option(
+        None, "Most items of a batch, if you know it; 1: no batches.", kind=int, least=1, most=COUNT_MAX
+    )
     black_box: bool = option(False, "Do not read /debug/batches and Server-Timing, even if the server has them.")
     seed: int = option(1, "Seed of the texts and of the simulations.", least=0)
     overwrite: bool = option(False, "Replace the file and the records if they are there already.")
@@ -81,6 +89,8 @@ class FitSettings:
             raise UsageError("fit needs --target URL, the server to fit (or --server, to fit a mock)")
         if self.out.suffix != ".toml":
             raise UsageError(f"--out {self.out}: must end in .toml, or --server does not take it for a file")
+        if self.out.is_dir():
+            raise UsageError(f"--out {self.out}: is a folder; name a file")
         if self.out.exists() and not self.overwrite:
             raise UsageError(f"--out {self.out}: exists already; choose another file or add --overwrite")
         if not os.access(self.out.parent, os.W_OK):
@@ -118,10 +128,10 @@ class FitSettings:
 
 def bounds_of(lengths: str) -> tuple[int, int]:
     """The shortest and the longest text. Raises UsageError."""
-    low, colon, high = lengths.partition(":")
-    if not (colon and low.isdigit() and high.isdigit() and 1 <= int(low) < int(high) <= WORDS_MAX):
-        raise UsageError(f"--lengths {lengths}: must be LOW:HIGH in words, 1 <= LOW < HIGH <= {WORDS_MAX}")
-    return int(low), int(high)
+    both = re.fullmatch(r"([0-9]{1,6}):([0-9]{1,6})", lengths)
+    if both is None or not 1 <= int(both[1]) < int(both[2]) <= WORDS_MAX:
+        raise UsageError(f"--lengths {lengths[:40]}: must be LOW:HIGH in words, 1 <= LOW < HIGH <= {WORDS_MAX}")
+    return int(both[1]), int(both[2])
 
 
 def streaming(task: str) -> str:
@@ -171,6 +181,7 @@ def fit_server(wanted: FitSettings, say: Say, *, simulated: bool = False, progre
     say("fitting")
     tolerance_s = _VIRTUAL_S if simulated else max(_TOGETHER_MIN_S, _TOGETHER * float(np.median(idle.latency[idle.ok])))
     candidates = fits(calibration, tolerance_s, KnownParameters(wanted.workers, wanted.batch_items))
+    check_playable(candidates[0], own_s)
     measured = [(calibration.loads[seen.name], seen) for seen in calibration.all]
     task = streaming(wanted.task)
     search = Search(measured, task, wanted.seed + 1, own_s)
@@ -188,6 +199,14 @@ def fit_server(wanted: FitSettings, say: Say, *, simulated: bool = False, progre
     summary = f"Fitted to {proof['fitted_to']} on {proof['date'][:10]}, task {wanted.task}: {found.structure.text}."
     made = with_proof(msgspec.structs.replace(profile, summary=summary), proof)
     return Fitted(made, found, calibration, tuple(pairs), lost, refused, own_s, stops, searched=not unsteady)
+
+
+def check_playable(found: Fit, own_s: float) -> None:
+    """Raise NotFitted for a parameter that is beyond what a mock can play."""
+    try:
+        convert(msgspec.to_builtins(profile_of(found, own_s)), Profile, "a parameter is beyond what a mock can play")
+    except ProfileError as error:
+        raise NotFitted(str(error)) from error
 
 
 def _calibrated(run: Run, wanted: FitSettings, say: Say, simulated: bool, progress: Progress) -> Calibration:

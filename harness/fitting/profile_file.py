@@ -108,7 +108,7 @@ def write(profile: Profile, path: Path) -> None:
     try:
         write_atomically(path, toml_of(profile).encode())
     except OSError as error:
-        raise UsageError(f"--out {path}: {error.strerror or error}") from error
+        raise UsageError(f"{path}: {error.strerror or error}") from error
 
 
 def toml_of(profile: Profile) -> str:
@@ -117,7 +117,9 @@ def toml_of(profile: Profile) -> str:
     for name in ("name", "summary", "proof"):
         del plain[name]
     changed = _changed(plain, msgspec.to_builtins(Profile()))
-    lines = [f"# {line}".rstrip() for line in profile.summary.splitlines()] + ["", *_table(changed, ""), ""]
+    # A comment of TOML has no control characters.
+    summary = "".join(c if c.isprintable() else " " for c in profile.summary)
+    lines = [*([f"# {summary}"] if summary else []), "", *_table(changed, ""), ""]
     if profile.proof:
         proof = {name: value for name, value in profile.proof.items() if name != VOID}
         lines += _table({"proof": proof}, "")
@@ -168,4 +170,6 @@ def _value(value: Any) -> str:
     if isinstance(value, dict):
         inner = ", ".join(f"{_key(name)} = {_value(one)}" for name, one in value.items() if one is not None)
         return "{ " + inner + " }"
-    return msgspec.json.encode(str(value)).decode()
+    # JSON allows a DEL in a text, and TOML does not. A path that is not UTF-8 is shown, and not used.
+    text = str(value).encode(errors="replace").decode()
+    return msgspec.json.encode(text).decode().replace("\x7f", "\\u007f")

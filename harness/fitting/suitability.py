@@ -43,6 +43,21 @@ def failures(calibration: Calibration) -> str | None:
             f"{units.share(idle.refused.mean())} of the requests of the load '{idle.name}' were refused, and "
             f"{idle.ok.sum()} answered; at least {LONE_MIN} answers to lone requests are needed"
         )
+    if idle is not None and idle.shapes[0].output:
+        return _without_tokens(calibration)
+    return None
+
+
+def _without_tokens(calibration: Calibration) -> str | None:
+    """Why the times of tokens are not known."""
+    idle = calibration.idle
+    assert idle is not None  # noqa: S101 - its caller checked it
+    # Requests of one token have no gaps, and neither have answers that come in one piece.
+    if min(len(idle.gaps), int(np.isfinite(idle.first[idle.ok]).sum())) < LONE_MIN:
+        return (
+            "its answers to lone requests did not come token by token, so the time between two tokens is not known: it "
+            "must stream them, and --task must ask for more than one"
+        )
     return None
 
 

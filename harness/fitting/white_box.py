@@ -20,6 +20,7 @@ LINGER_MIN_S = 0.0005
 """A request alone that waits less did not wait for others."""
 LOG_MAX = 1024
 """Batches that a server remembers."""
+PAD_MAX = 4096
 _LEAST = 1e-3
 """Tokens for a word where longer texts have no more of them."""
 
@@ -94,5 +95,6 @@ def _words_and_tokens(idle: Seen, batches: Sequence[Batch]) -> list[tuple[float,
 
 
 def pad_multiple(batches: Sequence[Batch]) -> int:
-    """What all lengths are multiples of."""
-    return math.gcd(*(one.length for one in batches))
+    """What all lengths are multiples of, as far as a mock can pad."""
+    common = math.gcd(*(one.length for one in batches))
+    return next(one for one in range(min(common, PAD_MAX), 0, -1) if common % one == 0)

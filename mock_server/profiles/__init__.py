@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from harness.base.files import bounded_bytes
 from mock_server.jitter import Empirical
 from mock_server.profile import Profile
 from mock_server.proof import checked
@@ -59,9 +60,12 @@ def loaded(option: str, name_or_path: str | Path) -> Profile:
 def _path(name: str) -> Path:
     if name.endswith(".toml") or "/" in name:
         path = Path(name)
-        if not path.is_file():
-            raise ProfileError(f"{name}: no such profile file")
-        return path
+        try:
+            if path.is_file():
+                return path
+        except OSError as error:
+            raise ProfileError(f"{name}: {error.strerror}") from None
+        raise ProfileError(f"{name}: no such profile file")
     path = _HERE / f"{name}.toml"
     if name not in names():
         near = _near(name)
@@ -82,9 +86,11 @@ def _near(name: str) -> list[str]:
 
 def _read(path: Path, depth: int) -> dict[str, Any]:
     try:
-        data = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+        data = tomllib.loads(bounded_bytes(path).decode("utf-8-sig"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ProfileError(f"{path.name}: not valid TOML: {error}") from None
+    except RecursionError:
+        raise ProfileError(f"{path.name}: lists or tables are nested too deeply") from None
     except OSError as error:
         raise ProfileError(f"{path}: {error.strerror}") from None
     for key in ("name", "summary"):
@@ -134,7 +140,7 @@ def _filled(jitter: Any, path: Path, key: str) -> Any:
     if not isinstance(jitter, Empirical) or jitter.file is None:
         return jitter
     try:
-        lines = (path.parent / jitter.file).read_text(encoding="utf-8-sig").split()
+        lines = bounded_bytes(path.parent / jitter.file).decode("utf-8-sig").split()
         return Empirical(factors=tuple(float(line) for line in lines))
     except (OSError, ValueError) as error:
         raise ProfileError(f"{path.name}: {key}.file = {jitter.file!r}: {error}") from None

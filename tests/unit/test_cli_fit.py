@@ -50,6 +50,11 @@ def code_of(arguments: list[str]) -> int:
         (["fit", "--out", "my.txt", "--target", "http://127.0.0.1:1"], "--out my.txt: must end in .toml"),
         (["fit", "--out", "there.toml", "--server", "demo"], "--out there.toml: exists already"),
         (["fit", "--out", "my.toml", "--server", "demo", "--lengths", "9"], "--lengths 9: must be LOW:HIGH in words"),
+        (
+            ["fit", "--out", "my.toml", "--server", "demo", "--lengths", "²:9"],
+            "--lengths ²:9: must be LOW:HIGH in words",
+        ),
+        (["fit", "--out", "my.toml", "--server", "demo", "--lengths", "1:" + "9" * 5000], "must be LOW:HIGH"),
         (["fit", "--out", "my.toml", "--target", "http://127.0.0.1:1"], "is the server running?"),
         (["fit", "--out", "my.toml", "--server", "demo", "--task", "nothing"], "unknown task 'nothing'"),
         (["verify", "--server", "there.toml"], "verify needs --target URL"),
@@ -60,6 +65,13 @@ def code_of(arguments: list[str]) -> int:
             ["verify", "--server", "there.toml", "--against", "demo", "--lengths", "8:2"],
             "--lengths 8:2: must be LOW:HIGH",
         ),
+        (
+            ["fit", "--target", "http://x", "--out", "a.toml", "--batch-items", "2000000"],
+            "2000000: must be between 1 and 1000000",
+        ),
+        (["fit", "--target", "http://x", "--out", "a" * 300 + ".toml"], "File name too long"),
+        (["report", "a" * 300], "File name too long"),
+        (["fit", "--target", "http://x", "--out", "folder.toml", "--overwrite"], "folder.toml: is a folder"),
     ],
 )
 def test_a_mistake_is_one_line(
@@ -67,6 +79,7 @@ def test_a_mistake_is_one_line(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("there.toml").write_text("[service]\nbase_s = 0.01\n")
+    Path("folder.toml").mkdir()
     assert code_of(arguments) == 2
     error = capsys.readouterr().err
     assert said in error
@@ -165,6 +178,22 @@ def test_a_verification_is_shown_written_and_kept_in_the_profile(
         f"fitted to a server on 2026-11-29, verified: {status.upper() if code else status} "
         f"(worst errors: rate 0.0 %, p50 {100 * (p50 / 0.01 - 1):.1f} %, p95 0.0 %)"
     )
+
+
+def test_a_profile_that_cannot_be_written_leaves_the_verdict(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    profile = Profile(service=Service(base_s=0.01), capacity=Capacity(workers=1))
+    write(with_proof(profile, {"status": "fitted"}), Path("my.toml"))
+    found = verified(tmp_path, 0.013)
+    monkeypatch.setattr("harness.cli.verify.verify", lambda wanted, say: found)
+    # The file that is to replace it cannot be written.
+    Path("my.toml.part").mkdir()
+    assert code_of(["verify", "--server", "my.toml", "--target", "http://127.0.0.1:8000"]) == 1
+    said = capsys.readouterr()
+    assert "refuted: " in said.out
+    assert "paceline: no proof is written: my.toml: Is a directory" in said.err
 
 
 def test_a_server_that_fails_is_one_line_and_inconclusive(

@@ -48,6 +48,15 @@ def test_a_fitted_profile_is_read_as_it_was_written(tmp_path: Path) -> None:
     assert read.summary == "Fitted to a server."
 
 
+def test_a_file_with_odd_texts_in_its_proof_can_be_read(tmp_path: Path) -> None:
+    """TOML has no control characters in comments, and a path may be no UTF-8."""
+    path = tmp_path / "my.toml"
+    odd = "a\x01b\x7fc\ud800d\n# e"
+    write(with_proof(Profile(summary=odd, service=Service(base_s=0.01)), {"task": odd}), path)
+    assert load(path).proof["task"] == "a\x01b\x7fc?d\n# e"
+    assert load(path).summary == "a b c d # e"
+
+
 def test_measured_factors_are_kept(tmp_path: Path) -> None:
     path = tmp_path / "my.toml"
     factors = (0.5, 1.0, 1.5)

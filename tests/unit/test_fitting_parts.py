@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
+from pathlib import Path
 from random import Random
+from types import SimpleNamespace
+from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 
+from harness.client.types import Outcome, Request, Response
 from harness.fitting.batch_units import Structure, grouped, units_of
-from harness.fitting.bench import Batch, queue_stamp_s
-from harness.fitting.fitted_parameters import bound_estimates
+from harness.fitting.bench import Batch, Bench, Policy, queue_stamp_s
+from harness.fitting.calibration import Calibration, CalibrationPlan
+from harness.fitting.estimates import fits
+from harness.fitting.fit_loads import WordLengths
+from harness.fitting.fitted_parameters import Fit, bound_estimates
+from harness.fitting.fitter import FitSettings, NotFitted, check_playable
 from harness.fitting.inversion import law
 from harness.fitting.load_figures import figures, loss, relative, scatter, steadiness
 from harness.fitting.refusal_bounds import Refusals, refusals, with_waits
 from harness.fitting.request_shapes import Shape
 from harness.fitting.residuals import jitter_of
 from harness.fitting.seen import Seen
+from harness.fitting.suitability import failures
 from harness.fitting.white_box import law_of, pad_multiple, tokens_of, workers
 from mock_server.jitter import Constant, Empirical, Exponential, Gamma, Lognormal
 from mock_server.profile import Tokens
@@ -112,6 +123,67 @@ def test_a_quota_is_no_rate_and_is_noted() -> None:
 )
 def test_a_stamp_of_the_queue_is_a_number_or_nothing(header: str, seconds: float) -> None:
     assert queue_stamp_s(header) == pytest.approx(seconds)
+
+
+@pytest.mark.parametrize(
+    "policy", [{"items_max": 10**9}, {"items_max": 1, "pad_multiple": 5000}, {"items_max": 1, "linger_s": 1e9}]
+)
+def test_a_policy_that_no_mock_can_play_is_no_policy(policy: dict[str, float]) -> None:
+    with pytest.raises(msgspec.ValidationError):
+        msgspec.convert(policy, Policy)
+    msgspec.convert({"items_max": 8}, Policy)
+
+
+def test_lengths_that_no_mock_can_pad_to_are_padded_to_a_part_of_them() -> None:
+    assert pad_multiple([Batch(0, 1, 8192, 10, 0.1), Batch(0, 1, 16384, 10, 0.1)]) == 4096
+    assert pad_multiple([Batch(0, 1, 4099, 10, 0.1)]) == 1
+
+
+def test_a_fit_that_no_mock_can_play_is_not_fitted() -> None:
+    batches = [Batch(k, 1, 16 * (k % 4 + 1), 10, 0.01 * (k % 4 + 1)) for k in range(40)]
+    found = law_of(batches, 0.0, 0.0)
+    made = Fit(Structure(1, 2_000_000), found, Constant(), None, None, Refusals(), ())
+    with pytest.raises(NotFitted, match=r"beyond what a mock can play: capacity.batch_max_items = 2000000: "):
+        check_playable(made, 0.0)
+    check_playable(replace(made, structure=Structure(1, 8)), 0.0)
+
+
+def test_a_server_that_hangs_is_asked_for_one_stamp_and_has_none(tmp_path: Path) -> None:
+    """Each request may take its time-out of 60 s, and a fit has five minutes."""
+    wanted = FitSettings(out=tmp_path / "x.toml", server="null", records=tmp_path / "run")
+    run, asked = wanted.run(simulated=True), []
+
+    async def send(request: Request) -> Response:
+        asked.append(request)
+        return Response(Outcome.timed_out)
+
+    server = SimpleNamespace(ask=lambda dialogue: asyncio.run(dialogue(send)))
+    session: Any = SimpleNamespace(server=server)
+    assert Bench(run, session).queue_s(WordLengths("levels", 6, 60)) == 0.0
+    assert len(asked) == 1
+
+
+def streamed(gaps: int) -> Seen:
+    """40 answers, each with so many tokens after the first."""
+    starts = np.arange(40) * 0.1
+    base = seen(starts.tolist(), (starts + 0.02 + 0.01 * gaps).tolist(), concurrency=1)
+    shapes = tuple(Shape("generate", (10 + place % 5,), 8) for place in range(40))
+    rows = np.repeat(np.arange(40), gaps).astype(float)
+    return replace(base, shapes=shapes, first=starts + 0.02, gaps=np.full(40 * gaps, 0.01), gap_rows=rows)
+
+
+def test_answers_in_one_piece_have_no_time_between_tokens() -> None:
+    whole, tokens = (Calibration(CalibrationPlan(), idle=streamed(gaps)) for gaps in (0, 2))
+    assert "did not come token by token" in str(failures(whole))
+    assert failures(tokens) is None
+
+
+def test_an_answer_without_any_token_does_not_count() -> None:
+    idle = streamed(2)
+    idle.first[3] = np.nan
+    found = fits(Calibration(CalibrationPlan(), idle=idle, burst=streamed(2)), 0.001)[0]
+    assert found.streams is not None
+    assert found.streams.values["itl_base_s"] == pytest.approx(0.01)
 
 
 def test_retry_after_is_fixed_computed_or_missing() -> None:

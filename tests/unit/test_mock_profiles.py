@@ -55,6 +55,18 @@ def test_the_article_profile_holds_the_articles_figures_and_demo_is_six_times_as
         ("[service.jitter]\nkind = 'empirical'", r"needs factors"),
         ("[service.jitter]\nkind = 'empirical'\nfactors = [1, 0]", r"every factor must be a number > 0"),
         ("[service.jitter]\nkind = 'empirical'\nfile = 'no.txt'", r"service.jitter.file = 'no.txt'"),
+        ("[service.jitter]\nkind = 'empirical'\nfactors = [1, nan]", r"every factor must be a number > 0 .*got nan"),
+        ("[service.jitter]\nkind = 'empirical'\nfactors = [1e308, 1e308]", r"every factor .*<= 1e\+15; got 1e\+308"),
+        (
+            "[service.jitter]\nkind = 'empirical'\nfile = '/dev/zero'",
+            r"service.jitter.file = '/dev/zero': .*has more than",
+        ),
+        ("[service.growth]\nkind = 'table'\npoints = [[1, nan]]", r"service.growth = .*points must be >= 0"),
+        (
+            "[service.growth]\nkind = 'table'\npoints = [[1, 1e999]]",
+            r"service.growth = .*points must be .*<= 1,000,000",
+        ),
+        ("model = " + "[" * 5000, r"mine.toml: lists or tables are nested too deeply"),
         ("[[changes]]\nat_s = 1\nspeed = 0", r"changes\[0\].speed = 0: expected float > 0.0; allowed: > 0"),
         ("speed = 0", r"speed = 0: expected float > 0.0"),
         ("[[faults]]\nkind = 'statos'", r"faults\[0\].kind = 'statos': did you mean status"),
@@ -97,6 +109,8 @@ def test_a_mistake_is_answered_in_one_line_that_names_key_value_and_range(
 def test_an_unknown_name_or_file_is_reported() -> None:
     with pytest.raises(ProfileError, match=r"nul: no such profile; known: constant-120ms, .*did you mean null"):
         load("nul")
+    with pytest.raises(ProfileError, match=r"aaa\.toml: File name too long"):
+        load("a" * 5000 + ".toml")
     with pytest.raises(ProfileError, match=r"nowhere\.toml: no such profile file"):
         load("nowhere.toml")
     with pytest.raises(

@@ -108,6 +108,8 @@ def test_a_cluster_that_loses_workers_a_node_and_the_coordinator(tmp_path: Path,
         ("127.0.0.1:9", "no Ray cluster at 127.0.0.1:9: Connection refused"),
         ("ray://head:10001", "run the command on a node of the cluster"),
         ("head", "must be HOST:PORT, auto or local"),
+        ("head:99999", "must be HOST:PORT, auto or local"),
+        ("head:²", "must be HOST:PORT, auto or local"),
     ],
 )
 def test_a_wrong_address_is_a_mistake(tmp_path: Path, address: str, why: str) -> None:

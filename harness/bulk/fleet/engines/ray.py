@@ -14,6 +14,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -32,6 +33,7 @@ from harness.bulk.fleet.messages import Beat, Reply, WorkerLostError, WorkerOrde
 from harness.client.errors import UsageError
 
 NAMESPACE = "paceline"
+PORT_MAX = 65_535
 # Of a cluster that is started here; nothing is kept in it.
 _STORE_BYTES = 128 * 1024 * 1024
 _END_S, _ANSWER_S, _CLAIM_S, _STATUS_S = 5.0, 5.0, 45.0, 30.0
@@ -178,7 +180,7 @@ def _check_address(address: str) -> None:
         raise UsageError(
             f"--ray-address {address}: run the command on a node of the cluster, and give HOST:PORT or auto"
         )
-    if not colon or not port.isdigit():
+    if not (colon and re.fullmatch("[0-9]{1,5}", port) and int(port) <= PORT_MAX):
         if address not in {"auto", "local"}:
             raise UsageError(f"--ray-address {address}: must be HOST:PORT, auto or local")
         return
