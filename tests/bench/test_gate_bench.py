@@ -30,8 +30,8 @@ TELLING = CIMultiDictProxy(
 )
 
 
-# Twice the goal of 5, which a limit that learns misses.
-LINE_US_MAX = 10.0
+# The goal is 5; a limit that learns misses it, and is allowed twice that.
+LINE_US_MAX = {"fixed": 5.0, "knee": 10.0}
 
 
 class Paced(Knee):
@@ -148,11 +148,11 @@ def test_gate_and_limit_under_load(benchmark: Any) -> None:
                 found[name] = min(found.get(name, math.inf), runner.run(crowd(limit, workers)))
 
         benchmark.pedantic(round_, rounds=5, warmup_rounds=1)
-    for name in ("fixed", "knee"):
+    for name, most_us in LINE_US_MAX.items():
         cost_us = (found[name] - found["bare"]) * 1e6
         benchmark.extra_info[f"{name}_us"] = round(cost_us, 2)
         print(f"\n{name}, in line: {cost_us:.2f} µs an attempt")
-        assert cost_us <= LINE_US_MAX
+        assert cost_us <= most_us
 
 
 @pytest.mark.slow

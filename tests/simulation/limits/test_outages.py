@@ -14,15 +14,15 @@ def test_the_rate_is_back_within_seconds(kind: str, seconds: float) -> None:
     assert lean(KINDS[kind], seconds, seeds=1) <= 5.0
 
 
-@pytest.mark.parametrize("workers", [4, 8, 16])
-def test_a_brief_outage_is_over_within_seconds_whichever_phase_it_meets(workers: int) -> None:
+@pytest.mark.parametrize(("workers", "longer"), [(4, 4), (8, 3), (16, 1)])
+def test_a_brief_outage_is_over_within_seconds_whichever_phase_it_meets(workers: int, longer: int) -> None:
     """Few are in flight in a drain, so few of them can end: then refusals look like those of a server that is full.
 
     `python -m tests.simulation.limits.outages` counts those of 300 that take longer.
     """
     took = sorted(brief(workers, 10.0 + 0.03 * seed, seed) for seed in range(1, 21))
     assert took[9] <= 1.0
-    assert sum(one > 5.0 for one in took) <= 4
+    assert sum(one > 5.0 for one in took) <= longer
 
 
 @pytest.mark.parametrize("fault", FAULTS)
