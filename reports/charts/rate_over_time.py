@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 from harness.base import units
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 TITLE = "Throughput and errors over time"
 HOW = "Answers per second: successes (solid area) and failures on top (hatched)."
-HOW_DUE = f"{HOW} Dotted: items that became due."
+HOW_DUE = f"{HOW} Dotted: items that became due, up to the first that was never sent."
 ORDER = 50
 
 
@@ -30,9 +31,11 @@ def _per_second(count: int, bucket: Bucket) -> float:
     return count / bucket.width_s if bucket.width_s else 0.0
 
 
-def _due(case: Case, bucket: Bucket) -> float | None:
-    """The offered rate; None for a backlog, whose items are all due at zero."""
-    return None if labels.group(case) == labels.BACKLOG else _per_second(bucket.due, bucket)
+def _due_until(case: Case, buckets: list[Bucket]) -> float:
+    """The end of the line of due items: items that were never sent have no record, so it ends before the first."""
+    if not case.counts.not_sent:
+        return math.inf
+    return max((bucket.t_s for bucket in buckets if bucket.due), default=0.0)
 
 
 def figure(result: RunResult, theme: Theme) -> Figure:
@@ -63,7 +66,8 @@ def _draw(axes: Axes, case: Case, buckets: list[Bucket], theme: Theme) -> None:
         style: dict[str, Any] = {"facecolor": theme.vermillion, "edgecolor": theme.surface, "hatch": "////"}
         axes.fill_between(times, ok, both, step="post", linewidth=0, **style)
     if labels.group(case) != labels.BACKLOG:
-        times, due = steps(buckets, lambda bucket: _due(case, bucket))
+        until = _due_until(case, buckets)
+        times, due = steps(buckets, lambda bucket: _per_second(bucket.due, bucket) if bucket.t_s < until else None)
         axes.step(times, due, where="post", color=theme.ink, lw=1.3, ls=":")
 
 

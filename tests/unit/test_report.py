@@ -11,6 +11,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import msgspec
+import numpy as np
 import pytest
 
 from harness.base import units
@@ -424,6 +425,25 @@ def test_a_chart_explains_only_the_lines_that_it_draws(results: dict[str, RunRes
         if rate_over_time.applies(found):
             shown = " ".join(text.get_text() for text in rate_over_time.figure(found, LIGHT).texts)
             assert ("Dotted" in shown) is arrivals, kind
+
+
+def test_the_line_of_due_items_ends_where_some_were_never_sent() -> None:
+    """They have no record, so a line that went on would fall to zero, as if nothing was due."""
+
+    def line(not_sent: int) -> list[float]:
+        stall = samples.stall()
+        counts = msgspec.structs.replace(stall.cases[0].counts, not_sent=not_sent)
+        case = msgspec.structs.replace(stall.cases[0], counts=counts)
+        figure = rate_over_time.figure(msgspec.structs.replace(stall, cases=[case]), LIGHT)
+        (found,) = (line for axes in figure.axes for line in axes.lines if line.get_linestyle() == ":")
+        return list(np.asarray(found.get_ydata(), dtype=float))
+
+    whole, cut = line(0), line(5)
+    assert not np.isnan(whole).any()
+    begins = int(np.flatnonzero(np.isnan(cut))[0])
+    assert cut[:begins] == whole[:begins]
+    assert np.isnan(cut[begins:]).all()
+    assert begins > 0
 
 
 def test_a_simulated_server_is_said_to_be_simulated_once() -> None:
