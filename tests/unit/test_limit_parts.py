@@ -243,7 +243,7 @@ def test_the_start_ends_where_service_slows_down_more_than_the_limit_grows() -> 
 
 
 def test_a_drain_in_the_start_that_hardly_ended_any_is_followed_by_a_block_of_few() -> None:
-    """128 in flight that take longer than the drain: with a burst of 67, of which none was sent, no block is complete."""
+    """128 in flight that take longer than the drain: with a burst of 67, none of it sent, no block is complete."""
     search = Search(128, 1, 256, SEEK["balanced"])
     search.begin.fastest = quantiles([0.1] * 16)
     search.last = None
