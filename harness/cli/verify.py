@@ -24,10 +24,10 @@ EXIT_CODES = {"supported": 0, "refuted": 1, "not established": 5, "bounded below
 def command(as_json: bool, quiet: bool, **options: Any) -> int:
     """Measure how well a fitted profile plays its server, on loads that the fit has not seen.
 
-    Poisson arrivals at 0.3, 0.6 and 0.8 of the capacity, another mix of lengths, and a burst are played on the server
-    and on a mock, with the same schedules, in alternation. Each error stands beside the server's own noise. The profile
-    gets the errors as its proof. Exit codes: 0 supported, 1 refuted, 5 not established
-    or the server fails.
+    Poisson arrivals at 0.3, 0.6 and 0.8 of the capacity, another mix of lengths, arrivals that go on and off, and a
+    burst where the profile has a bound are played on the server and on a mock, with the same schedules, in
+    alternation. Each error stands beside the server's own noise. The profile gets the errors as its proof. Exit codes:
+    0 supported, 1 refuted, 5 not established or the server fails.
 
     \b
     paceline verify --server my-server.toml --target http://127.0.0.1:8000

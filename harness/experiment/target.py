@@ -6,6 +6,7 @@ import asyncio
 import json
 import math
 import selectors
+import signal
 import subprocess
 import tempfile
 import time
@@ -14,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
+from harness.base import units
 from harness.client.errors import UsageError
 from harness.client.redaction import redact
 from harness.client.transport.endpoint import Access
@@ -137,9 +139,19 @@ def embedded(
     if not line:
         RunningTarget("", process=process).stop()
         said = text.strip().splitlines()
-        raise UsageError(_as_option(said[-1]) if said else f"the mock server {profile!r} did not start")
+        raise UsageError(_as_option(said[-1]) if said else _silent(profile, process.returncode))
     ready = json.loads(line)
     return RunningTarget(ready["url"], profile=ready.get("profile", profile), note=ready.get("note"), process=process)
+
+
+def _silent(profile: str, exit_code: int) -> str:
+    """Why there is no mock that listens, if it said nothing; it was killed here after START_S."""
+    if exit_code != -signal.SIGKILL:
+        return f"the mock server {profile!r} ended with exit code {exit_code}, and wrote nothing"
+    return (
+        f"the mock server {profile!r} did not start within {units.seconds(START_S)}, or was killed: the machine is "
+        "busy or short of memory; run it again on a quieter one"
+    )
 
 
 def _as_option(line: str) -> str:

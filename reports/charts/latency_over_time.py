@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 from harness.measure.result import Bucket, Case, RunResult
 from reports import labels
@@ -16,9 +17,10 @@ if TYPE_CHECKING:
 
 TITLE = "Latency over time"
 HOW = (
-    "Of the items that were due in each slice of time: median and p99 of latency from due time and of service time. "
-    "A slice with fewer than 100 answers has no p99. Where latency rises and service time does not, "
-    "items waited in the client for a server that had stopped. A shaded start is warm-up, which does not count."
+    "Median and p99 in each slice of time: of latency for the items that were due in it, of service time for those "
+    "that were answered in it. A slice with fewer than 100 answers has no p99. Where latency rises and service time "
+    "does not, items waited in the client for a server that had stopped. A shaded start is warm-up, "
+    "which does not count."
 )
 ORDER = 60
 
@@ -33,24 +35,28 @@ def figure(result: RunResult, theme: Theme) -> Figure:
     scale = scale_over_time(
         result, lambda b: (b.latency_p50_s, b.latency_p99_s, b.service_p50_s, b.service_p99_s), spans=True
     )
-    key = [
-        ("latency p50", {"color": theme.blue, "ls": "-", "lw": 1.3}),
-        ("latency p99", {"color": theme.vermillion, "ls": "-", "lw": 1.3, "marker": "o", "ms": 3}),
-        ("service time p50", {"color": theme.green, "ls": ":", "lw": 1.3}),
-        ("service time p99", {"color": theme.green, "ls": (0, (4, 2)), "lw": 1.5}),
-    ]
+    drawn = [line for line in _lines(theme) if any(line[1](b) is not None for c in result.cases for b in c.timeline)]
+    key = [(name, style) for name, _, style in drawn]
     return small_multiples(
         result, theme, TITLE, HOW, "latency" + (", log scale" if scale.log else ""), scale, key, _draw
     )
 
 
+def _lines(theme: Theme) -> list[tuple[str, Callable[[Bucket], float | None], dict[str, Any]]]:
+    """Name, value and style of each line."""
+    return [
+        ("latency p50", lambda b: b.latency_p50_s, {"color": theme.blue, "ls": "-", "lw": 1.3}),
+        ("latency p99", lambda b: b.latency_p99_s, {"color": theme.vermillion, "lw": 1.3, "marker": "o", "ms": 3}),
+        ("service time p50", lambda b: b.service_p50_s, {"color": theme.green, "ls": ":", "lw": 1.3}),
+        ("service time p99", lambda b: b.service_p99_s, {"color": theme.green, "ls": (0, (4, 2)), "lw": 1.5}),
+    ]
+
+
 def _draw(axes: Axes, case: Case, buckets: list[Bucket], theme: Theme) -> None:
     if case.warmup is not None and case.warmup.removed_s:
         axes.axvspan(0, case.warmup.removed_s, color=theme.muted, alpha=0.2, lw=0)
-    axes.plot(*middles(buckets, lambda bucket: bucket.latency_p50_s), color=theme.blue, lw=1.3)
-    axes.plot(*middles(buckets, lambda bucket: bucket.latency_p99_s), color=theme.vermillion, lw=1.3, marker="o", ms=3)
-    axes.plot(*middles(buckets, lambda bucket: bucket.service_p50_s), color=theme.green, lw=1.3, ls=":")
-    axes.plot(*middles(buckets, lambda bucket: bucket.service_p99_s), color=theme.green, lw=1.5, ls=(0, (4, 2)))
+    for _, value, style in _lines(theme):
+        axes.plot(*middles(buckets, value), **style)
 
 
 in_words = latency_words

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -84,7 +85,14 @@ def test_a_mock_that_refuses_is_answered_with_its_own_line() -> None:
 def test_a_mock_that_says_nothing_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is killed, and named."""
     monkeypatch.setattr(targets, "START_S", 0.0)
-    with pytest.raises(UsageError, match="the mock server 'null' did not start"):
+    with pytest.raises(UsageError, match=r"the mock server 'null' did not start within .*: the machine is busy"):
+        targets.embedded("null")
+
+
+def test_a_mock_that_ends_without_a_word_is_named_with_its_exit_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its exit code is the only trace of the cause."""
+    monkeypatch.setattr(targets.children, "python", lambda *_: [sys.executable, "-c", "raise SystemExit(3)"])
+    with pytest.raises(UsageError, match="the mock server 'null' ended with exit code 3, and wrote nothing"):
         targets.embedded("null")
 
 

@@ -13,13 +13,13 @@ from harness.client.gate.concurrency_limit import ConcurrencyLimit
 from harness.client.limits.fixed import Fixed
 from harness.client.types import Outcome, Sample
 from harness.experiment.simulate import simulate
-from harness.measure.judge.diagnosis import diagnosis
+from harness.measure.judge.diagnosis import diagnose, diagnosis
 from harness.measure.judge.diagnosis import floor as floor_of
 from harness.measure.judge.held_back import held_back, own_bound, own_bound_reason
 from harness.measure.record.decisions import SPANS, DecisionLog, read, read_bounds
 from harness.measure.record.recorder import Recorder
 from harness.measure.reduce.limit_changes import SPANS_MAX, limit_log
-from harness.measure.result import BoundSpan, LimitLog
+from harness.measure.result import BoundSpan, LimitLog, Quantile
 from reports.charts import bound as chart
 from reports.charts import limit as limit_chart
 from reports.drawing.theme import LIGHT
@@ -164,6 +164,23 @@ def test_the_diagnosis_uses_it() -> None:
     assert "at its maximum" not in diagnosis(sample, floor_of([sample])).text
     assert "at its maximum: the maximum was the limit" in diagnosis(case, floor_of([case])).text
     assert "at its maximum of 30 for 90 % of the time: a larger one (maximum=60)" in held_back(case)
+
+
+@pytest.mark.parametrize(("limit", "said"), [(0.97, True), (0.4, False)])
+def test_an_unknown_factor_comes_with_the_share_of_the_limit(limit: float, said: bool) -> None:
+    """Whether the server was the reason is not known; that the client's own limit held it back is."""
+    sample = article(60).cases[0]
+    service = msgspec.structs.replace(sample.service_time_s, min=0.1, p50=Quantile(0.2))
+    log = LimitLog(0, 0, {}, [], 1, {"limit": limit, "demand": 1 - limit})
+    flight = msgspec.structs.replace(sample.in_flight, mean=8.0, max=9)
+    case = msgspec.structs.replace(
+        sample, strategy=adaptive().strategy, limit=log, service_time_s=service, in_flight=flight
+    )
+    (found,) = diagnose([case])
+    if said:
+        assert found.diagnosis.limited_by == "unknown"
+        assert "2.0x the fastest answer of this server" in found.diagnosis.text
+    assert ("For 97 % of the time its own limit kept it from sending more." in found.diagnosis.text) == said
 
 
 def test_the_shares_are_drawn_where_something_else_than_the_limit_bound() -> None:

@@ -19,7 +19,7 @@ from harness.cli.show import show
 from harness.measure.judge.headline import headline
 from harness.measure.result import Bucket, Diagnosis, LayerFigures, Reason, RunResult, SloCheck, Verdict, decode, encode
 from reports import charts, labels, page
-from reports.charts import rate_over_time
+from reports.charts import latency_over_time, rate_over_time
 from reports.drawing import draw, panels, placing, sheet
 from reports.drawing.scale import Scale, compact, linear_ticks, log_ticks, scale_for
 from reports.drawing.theme import DARK, LIGHT, Theme
@@ -325,6 +325,21 @@ def test_a_picture_of_an_earlier_report_does_not_stay(
     assert not (tmp_path / "charts" / "latency_over_time.png").exists()
     assert (tmp_path / "charts" / "throughput.png").exists()
     assert (tmp_path / "charts" / "mine.png").exists()
+
+
+def test_the_key_over_time_names_only_the_lines_that_are_drawn(results: dict[str, RunResult]) -> None:
+    """With fewer than 100 answers in every slice there is no p99, and none in the key."""
+    result = results["stall"]
+    case = result.cases[0]
+    for p99 in (None, 0.5):
+        timeline = [
+            msgspec.structs.replace(bucket, latency_p99_s=p99, service_p99_s=None) for bucket in case.timeline or []
+        ]
+        changed = msgspec.structs.replace(result, cases=[msgspec.structs.replace(case, timeline=timeline)])
+        words = {text.get_text() for text in latency_over_time.figure(changed, LIGHT).texts}
+        assert {"latency p50", "service time p50"} <= words
+        assert ("latency p99" in words) == (p99 is not None)
+        assert "service time p99" not in words
 
 
 def test_a_gap_in_time_stays_a_gap() -> None:

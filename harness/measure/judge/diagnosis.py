@@ -18,7 +18,7 @@ from harness.measure.judge.client_time import BUSY_SHARE_MAX, STARVED_WAIT_SHARE
 from harness.measure.judge.codes import CEILING_SHARE_MAX, CPU_SHARE_MAX
 from harness.measure.judge.diagnosis_beside import SERVER, flight, in_flight, place, with_room, without_room
 from harness.measure.judge.failing import mostly_refused
-from harness.measure.judge.held_back import held_back, own_bound
+from harness.measure.judge.held_back import held_back, limit_words, own_bound
 from harness.measure.judge.steps import Step, median, steps
 from harness.measure.result import Case, Diagnosis, Quantile
 
@@ -64,6 +64,7 @@ def _with_apart(case: Case, found: Diagnosis) -> Diagnosis:
         if hits
         else "",
         held_back(case),
+        limit_words(case) if found.limited_by == "unknown" else "",
     ]
     return Diagnosis(found.limited_by, found.text + "".join(said))
 
@@ -236,8 +237,8 @@ def _server(case: Case, known: Floor) -> Diagnosis | None:
     if not known.idle and inflation < SURELY_INFLATED:
         return Diagnosis(
             "unknown",
-            f"Its median service time is {units.times(inflation)} its fastest answer, which may be caused by load "
-            "or by the server's usual spread: add -s sync to measure its service time when idle.",
+            f"Its median service time is {units.times(inflation)} the fastest answer of this server, which may be "
+            "caused by load or by the server's usual spread: add -s sync to measure its service time when idle.",
         )
     typical = known.value_s * inflation
     return Diagnosis(

@@ -29,6 +29,12 @@ def held_back(case: Case) -> str:
     return "".join(f" {sentence}" for sentence in sentences)
 
 
+def limit_words(case: Case) -> str:
+    """A sentence with a space before it if the adaptive limit itself held the client back most of the time."""
+    share = case.limit.bound_by.get(Bound.limit.name, 0.0) if case.limit is not None else 0.0
+    return f" For {units.share(share)} of the time its own limit kept it from sending more." if share > DECIDES else ""
+
+
 def own_bound(case: Case) -> Diagnosis | None:
     """The limiting factor of a case whose client was held back most of the time by something else than its limit."""
     shares = case.limit.bound_by if case.limit is not None else {}
