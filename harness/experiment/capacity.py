@@ -109,6 +109,9 @@ def prepare_capacity(settings: RunSettings, wanted: CapacitySettings) -> tuple[R
             raise UsageError("--trace needs --by rate: the trace has arrivals, and a search by concurrency has none")
         wanted = replace(wanted, by="rate", start=wanted.start or float(f"{recorded_per_s(settings):.3g}"))
     plan = wanted.plan()
+    if "concurrency" in plan.by and settings.users is None:
+        # A load is the number in flight; each further user would add as many.
+        settings = replace(settings, users=1)
     makers: list[CaseMaker] = []
 
     def planned(checked: RunSettings, scenario: type[Description]) -> list[CaseSpec]:

@@ -22,7 +22,7 @@ from harness.experiment import replayed
 from harness.experiment.loads import with_rate
 from harness.experiment.prompts import check_no_length, planned
 from harness.experiment.scenario import Description
-from harness.experiment.session_cases import applications, processes, session_load, with_sessions
+from harness.experiment.session_cases import applications, processes, session_load, users, with_sessions
 from harness.experiment.settings import RunSettings
 from harness.experiment.spec import CaseSpec, default_workload
 from harness.experiment.streaming import streamed
@@ -117,10 +117,10 @@ def _replay(settings: RunSettings, scenario: type[Description], tasks: list[Task
     check_no_length(settings.reading, "--trace")
     if settings.rate is not None:
         raise UsageError("--rate: a trace has its own rate; --speed scales it")
-    if settings.trace.trace_sessions == "closed" and settings.users > 1:
+    if settings.trace.trace_sessions == "closed" and users(settings) > 1:
         raise UsageError(
-            f"--users {settings.users}: --trace-sessions closed needs 1, the application that knows which turns are "
-            "answered"
+            f"--users {users(settings)}: --trace-sessions closed needs 1 user, so 1 of --processes: the application "
+            "that knows which turns are answered"
         )
     return replayed.replay_of(settings.trace, settings.reading)
 
@@ -202,6 +202,11 @@ def check_numbers(settings: RunSettings) -> None:
         ("--processes", settings.processes, 1, 64),
         ("--server-speed", settings.speed, 1e-3, 1e6),
     )
+    if users(settings) < processes(settings):
+        raise UsageError(
+            f"--processes {settings.processes} with --users {users(settings)}: a process without a user sends nothing; "
+            f"give --users {settings.processes} or more, each with a strategy of its own"
+        )
     if settings.layers.remember is not None:
         # A file that cannot be read is a mistake before the run, and not in the process of a case.
         LimitMemory(settings.layers.remember)

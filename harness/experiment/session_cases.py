@@ -40,7 +40,7 @@ def session_load(settings: RunSettings, scenario: type[Description]) -> Named | 
         new_sessions=wanted.new_sessions,
         cancel=wanted.cancel,
         history=wanted.history,
-        users=settings.users if arrivals is None else None,
+        users=users(settings) if arrivals is None else None,
         sessions=_sessions(settings, wanted, arrivals),
         arrivals=None if arrivals is None else msgspec.to_builtins(arrivals),
     )
@@ -49,8 +49,8 @@ def session_load(settings: RunSettings, scenario: type[Description]) -> Named | 
 
 def _arrivals(settings: RunSettings, wanted: SessionSettings) -> Named | None:
     """The load that the arrivals of sessions follow; None if users play them."""
-    users = Poisson() if wanted.session_rate is not None else None
-    pacer = users if settings.load is None else check(*plugins.split_spec(settings.load))
+    usual = Poisson() if wanted.session_rate is not None else None
+    pacer = usual if settings.load is None else check(*plugins.split_spec(settings.load))
     if pacer is None:
         if wanted.session_rate is not None:
             raise UsageError("--session-rate: a backlog of sessions has no rate; choose another --load, or none")
@@ -62,7 +62,7 @@ def _sessions(settings: RunSettings, wanted: SessionSettings, arrivals: Named | 
     """Sessions in all; None: as many as arrive, or begin, in the duration."""
     if wanted.sessions is not None or arrivals is not None or settings.duration is not None:
         return wanted.sessions
-    return settings.users
+    return users(settings)
 
 
 def processes(settings: RunSettings) -> int:
@@ -70,10 +70,15 @@ def processes(settings: RunSettings) -> int:
     return 1 if settings.simulated else settings.processes
 
 
+def users(settings: RunSettings) -> int:
+    """Users of all processes."""
+    return processes(settings) if settings.users is None else settings.users
+
+
 def applications(settings: RunSettings, sessions: Named | None) -> int:
     """Client applications. Users who play sessions share one in each process, so that its strategy sees them all."""
     played_by_users = sessions is not None and sessions.settings["users"] is not None
-    return processes(settings) if played_by_users else settings.users
+    return processes(settings) if played_by_users else users(settings)
 
 
 def with_sessions(settings: RunSettings, cases: list[CaseSpec]) -> list[CaseSpec]:

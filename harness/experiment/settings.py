@@ -97,9 +97,11 @@ class RunSettings:
         f"{TRANSPORT_HELP} [default: aiohttp in compare and gate, and with --proxy; else lean]",
         choices=TRANSPORTS,
     )
-    users: int = option(
-        1,
-        "Client applications that share the load; without --session-rate the users who play the sessions.",
+    users: int | None = option(
+        None,
+        "Client applications that share the load, each with its own strategy; without --session-rate the users who "
+        "play the sessions [default: one in each process].",
+        kind=int,
     )
     processes: int = option(1, "Locust processes that share the users.")
     reading: InputSettings = field(default_factory=InputSettings)

@@ -91,6 +91,9 @@ def prepare_sweep(settings: RunSettings, wanted: SweepSettings) -> tuple[Run, Sw
         )
     if len(settings.strategies) > 1:
         raise UsageError("a sweep takes one strategy (-s)")
+    if wanted.by == "concurrency" and settings.users is None:
+        # A level is the number in flight; each further user would add as many.
+        settings = replace(settings, users=1)
     if settings.repeats == AUTO:
         raise UsageError("--repeats auto: a sweep needs a number of repeats")
     if settings.slo:
