@@ -89,6 +89,20 @@ def test_a_rate_is_kept_from_the_start() -> None:
     assert carried.refused < fresh.refused + 20
 
 
+def test_a_refusal_confirms_a_learnt_pace() -> None:
+    """Without one it soon grows beyond what the server takes; the bound of bursts after a refusal is far higher."""
+    limit = CarriedLimit(knee, Learnt(6, 0.1, 0.1, 48.0))
+    feed(limit, 16)
+    feed(limit, 1, at=2.0)
+    assert limit.rate_per_s == pytest.approx(48.0 * 1.5)
+    feed(limit, 1, 0.01, Outcome.rejected, at=2.1)
+    assert limit.rate_per_s == pytest.approx(48.0)
+    feed(limit, 1, at=3.1)
+    assert 48.0 < limit.rate_per_s < 53.0
+    feed(limit, 1, at=40.0)
+    assert limit.rate_per_s == math.inf
+
+
 @pytest.mark.parametrize(("outcome", "latency_s"), [(Outcome.rejected, 0.01), (Outcome.ok, 0.5)])
 def test_refusals_and_high_latencies_start_over(outcome: Outcome, latency_s: float) -> None:
     limit = CarriedLimit(knee, Learnt(20, 0.1, 0.1, 500.0))

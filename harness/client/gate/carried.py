@@ -4,8 +4,8 @@ Rules of this file
   1. The limit inside begins its search with the number that was learnt, so old samples never mix with new
      ones.
   2. The first answers judge what was learnt: after refusals, or latencies far above those learnt, a new limit begins.
-  3. A learnt pace is kept at first, and raised by `GROWTH` a second. It ends once it is `GROWN` times as high, or when
-     the limit sets a pace of its own.
+  3. A learnt pace is kept at first, and raised by the factor `GROWTH` a second. A refusal confirms it: it begins once
+     more, and is raised by `GROWTH_CONFIRMED`. It ends once it is `GROWN` times as high, or the limit's own is lower.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from harness.client.types import Limit, Outcome, Sample, Signal
 JUDGES_MIN = 16
 REFUSED_MAX = 1
 SLOWER_MAX = 2.0
-GROWTH, GROWN = 1.5, 3.0
+GROWTH, GROWTH_CONFIRMED, GROWN = 1.5, 1.05, 3.0
 # The last answers, whose medians are saved; fewer than the least say too little.
 LAST, LAST_MIN = 128, 32
 # Answers of a block, and blocks: the fastest tenth of their medians is the service time.
@@ -64,7 +64,7 @@ class CarriedLimit:
         self._new_limit = new_limit
         self._known = known
         self._pace_per_s = known.pace_per_s or math.inf if known is not None else math.inf
-        self._begun = math.nan
+        self._begun, self._growth = math.nan, GROWTH
         self._judging: list[float] | None = [] if known is not None else None
         self._judged_at = JUDGES_MIN
         self._refused = 0
@@ -170,8 +170,11 @@ class CarriedLimit:
     def _raise_pace(self, sample: Sample, known: Learnt) -> None:
         if self._pace_per_s == math.inf or known.pace_per_s is None:
             return
-        grown = GROWTH ** max(0.0, sample.done - self._begun)
-        own = self._paced is not None and self._paced.rate_per_s < math.inf
+        if sample.signal is Signal.overload:
+            # The server still limits its rate, by about as much.
+            self._begun, self._growth = sample.done, GROWTH_CONFIRMED
+        grown = self._growth ** max(0.0, sample.done - self._begun)
+        own = self._paced is not None and self._paced.rate_per_s < self._pace_per_s
         self._pace_per_s = math.inf if grown > GROWN or own else known.pace_per_s * grown
 
     def _forget(self) -> None:
