@@ -45,7 +45,7 @@ class Compared:
 
     @property
     def pairs(self) -> tuple[int, int]:
-        """Of the pairs of limits that the simulation tells apart: how many have the same order, how many there are."""
+        """Of the pairs of limits that differ in the simulation: how many have the same order, how many there are."""
         same = apart = 0
         for left, right in combinations(self.real, 2):
             simulated = self.lean_score(left) - self.lean_score(right)
@@ -70,9 +70,7 @@ def report(found: Sequence[Compared]) -> str:
     parts = [_table(one) for one in found]
     same, apart = (sum(one.pairs[k] for one in found) for k in (0, 1))
     firsts = [one.ours_first for one in found if one.ours_first is not None]
-    line = (
-        f"Over {len(found)} shapes {same} of {apart} pairs of limits that the simulation tells apart are ordered alike"
-    )
+    line = f"Over {len(found)} shapes {same} of {apart} pairs of limits that differ in the simulation are ordered alike"
     if firsts:
         line += f"; one of ours is first in both on {sum(all(first) for first in firsts)} of {len(firsts)}"
     return "\n\n".join([*parts, line + "."])
