@@ -12,6 +12,7 @@ from harness.cli.command import Command, options_of
 from harness.cli.streams import check_json_output, write_output
 from harness.client.errors import UsageError
 from harness.client.transport.connection_settings import ConnectionSettings
+from harness.experiment.run_directory import deletions_named
 from harness.fitting.verifier import NotVerified, Verified, VerifySettings, proven, verify
 
 EXIT_CODES = {"supported": 0, "refuted": 1, "not established": 5, "bounded below": 5}
@@ -45,7 +46,7 @@ def command(as_json: bool, quiet: bool, **options: Any) -> int:
     except NotVerified as reason:
         click.echo(f"paceline: the profile cannot be verified, and nothing is written: {reason}", err=True)
         return EXIT_CODES["not established"]
-    with reader_may_leave():
+    with reader_may_leave(), deletions_named(found.directory):
         _show(found, wanted, as_json)
     return EXIT_CODES[found.result.status]
 

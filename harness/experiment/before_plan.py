@@ -1,34 +1,29 @@
 """Steps of a run before its plan is on disk: open the server, and calibrate the prompts with it.
 
-An error or a stop in them removes the directory of the run, which holds nothing yet.
+An error or a stop in them gives the directory of the run back, which holds nothing yet.
 """
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import msgspec
 
-from harness.client.errors import UsageError
 from harness.client.transport.server import check_route
 from harness.experiment import target as targets
 from harness.experiment.backend import Progress, Server
 from harness.experiment.file_limit import check as check_open_files
 from harness.experiment.prepare import Run
 from harness.experiment.prompts import calibrated
+from harness.experiment.run_directory import MOCK_LOG, given_back_without_plan
 from harness.load.chat_rows import parameters_of
-from harness.measure.record.plan import PLAN_FILE
 
 
 def open_server(run: Run) -> targets.RunningTarget:
     """The server of a run, embedded or not. Raises UsageError."""
     settings = run.settings
-    with _removed_unless_planned(run):
+    with given_back_without_plan(run.directory):
         check_open_files(run.cases, settings.target)
         if settings.target is None:
-            return targets.embedded(settings.server, settings.speed, settings.seed, run.records / "mock_server.log")
+            return targets.embedded(settings.server, settings.speed, settings.seed, run.records / MOCK_LOG)
         found = targets.remote(settings.target, run.access)
         for case in run.cases:
             check_route(found.url, case.build_strategy(), case.strategy.name, run.access)
@@ -42,18 +37,7 @@ def calibrate_prompts(run: Run, server: Server, progress: Progress = lambda even
         return
     plan, (task,), parameters = case.prompts, case.build_mix().tasks, parameters_of(case.reading.parameters)
     progress("counting", {})
-    with _removed_unless_planned(run):
+    with given_back_without_plan(run.directory):
         run.prompts = server.ask(lambda send: calibrated(plan, task, send, parameters))
     progress("counted", {})
     run.plan = msgspec.structs.replace(run.plan, cases=[run.with_prompts(case) for case in run.plan.cases])
-
-
-@contextmanager
-def _removed_unless_planned(run: Run) -> Iterator[None]:
-    """An error or a stop removes the directory of a run without a plan."""
-    try:
-        yield
-    except (UsageError, KeyboardInterrupt):
-        if not (run.directory / PLAN_FILE).exists():
-            shutil.rmtree(run.directory, ignore_errors=True)
-        raise

@@ -23,6 +23,7 @@ from harness.experiment.cases import cases
 from harness.experiment.prepare import Run, prepare
 from harness.experiment.replayed import at_rate, recorded_per_s
 from harness.experiment.scenario import Description
+from harness.experiment.session_cases import with_one_user
 from harness.experiment.settings import RunSettings
 from harness.experiment.spec import CaseSpec
 from harness.measure.capacity_result import By, CapacityPlan, Probe
@@ -109,9 +110,8 @@ def prepare_capacity(settings: RunSettings, wanted: CapacitySettings) -> tuple[R
             raise UsageError("--trace needs --by rate: the trace has arrivals, and a search by concurrency has none")
         wanted = replace(wanted, by="rate", start=wanted.start or float(f"{recorded_per_s(settings):.3g}"))
     plan = wanted.plan()
-    if "concurrency" in plan.by and settings.users is None:
-        # A load is the number in flight; each further user would add as many.
-        settings = replace(settings, users=1)
+    if "concurrency" in plan.by:
+        settings = with_one_user(settings)
     makers: list[CaseMaker] = []
 
     def planned(checked: RunSettings, scenario: type[Description]) -> list[CaseSpec]:

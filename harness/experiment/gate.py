@@ -25,6 +25,7 @@ from harness.experiment.gate_settings import GateSettings
 from harness.experiment.order import Interleaved
 from harness.experiment.prepare import Run, prepare
 from harness.experiment.run import ChildProcesses, RunInProgress, opened
+from harness.experiment.run_directory import holds_a_run
 from harness.experiment.server_command import started
 from harness.experiment.settings import RunSettings
 from harness.measure.gate_result import Gate, encode
@@ -103,8 +104,7 @@ def _side(settings: RunSettings, out: Path, target: str | None) -> RunSettings:
 def lay_out(directory: Path, overwrite: bool, baseline: str | None) -> DirectoryLock:
     """Make the directory of a gate, without what an earlier one left there. Raises UsageError."""
     sides = [directory / "baseline", directory / "candidate"]
-    held = any(path.exists() for path in (directory / GATE_FILE, *(side / PLAN_FILE for side in sides)))
-    if held and not overwrite:
+    if ((directory / GATE_FILE).exists() or any(map(holds_a_run, sides))) and not overwrite:
         raise UsageError(f"--out {directory}: holds a gate already; choose another directory or add --overwrite")
     replaced = {path.resolve() for side in sides for path in (side, side / RESULT_FILE)}
     if baseline is not None and Path(baseline).resolve() in replaced:

@@ -12,7 +12,6 @@ from typing import TypeVar
 
 import msgspec
 
-from harness.base.files import write_atomically
 from harness.client.errors import UsageError
 from harness.client.redaction import redact
 from harness.client.transport.choice import check_transport
@@ -22,6 +21,7 @@ from harness.client.transport.server import check_answers, check_url
 from harness.experiment.cases import cases, check_numbers, check_simulated, describe
 from harness.experiment.directory_lock import DirectoryLock
 from harness.experiment.order import Order
+from harness.experiment.run_directory import check_free, lay_out
 from harness.experiment.scenario import Description
 from harness.experiment.settings import RunSettings
 from harness.experiment.spec import CaseSpec
@@ -29,7 +29,6 @@ from harness.measure.judge import slo as slos
 from harness.measure.prompt_result import PromptPlan
 from harness.measure.record.environment import environment, simulated_environment
 from harness.measure.record.plan import PLAN_VERSION, Plan, PlanCase, RunKind
-from harness.measure.result import RESULT_FILE
 
 CONTROL_REPEATS = 6
 """Below 6 pairs there is no interval of the noise."""
@@ -124,7 +123,7 @@ def prepare(
     if target is not None and settings.overwrite:
         check_answers(target, to)
     # With --overwrite this deletes the old run, so everything was checked before.
-    run.lock = _lay_out(directory)
+    run.lock = lay_out(directory)
     return run
 
 
@@ -166,32 +165,8 @@ def _plan(settings: RunSettings, directory: Path, cases: list[CaseSpec], kind: R
 def _directory(settings: RunSettings, label: str) -> Path:
     stamp = dt.datetime.now().astimezone().strftime("%Y%m%d-%H%M%S")
     directory = settings.out or Path("runs") / f"{stamp}-{re.sub(r'[^a-z0-9-]+', '-', label)}"
-    if (directory / "plan.json").exists() and not settings.overwrite:
-        raise UsageError(f"--out {directory}: holds a run already; choose another directory or add --overwrite")
+    check_free(directory, settings.overwrite)
     return directory
-
-
-def _lay_out(directory: Path) -> DirectoryLock:
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-        lock = DirectoryLock(directory)
-        for path in [*(directory / "records").glob("*"), directory / RESULT_FILE]:
-            path.unlink(missing_ok=True)
-        (directory / "records").mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UsageError(f"--out {directory}: {error.strerror or error}") from error
-    if not _writable(directory):
-        raise UsageError(f"--out {directory}: not writable")
-    return lock
-
-
-def _writable(directory: Path) -> bool:
-    try:
-        write_atomically(directory / ".probe", b"")
-        (directory / ".probe").unlink()
-    except OSError:
-        return False
-    return True
 
 
 def _version() -> str:

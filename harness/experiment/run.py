@@ -25,6 +25,7 @@ from harness.experiment.ceiling import ceilings
 from harness.experiment.child_process import TrialEnd, Watch, play
 from harness.experiment.order import Interleaved, Order, UntilNarrow
 from harness.experiment.prepare import Run
+from harness.experiment.run_directory import deletions_named, given_back_without_plan
 from harness.experiment.spec import CaseSpec, Trial
 from harness.experiment.target import RunningTarget
 from harness.load.workloads.jsonl import Jsonl
@@ -62,7 +63,8 @@ def summarized(run: Run, play_all: Callable[[], bool]) -> tuple[RunResult, bool]
     A disk error ends the run. The returned result reports it, even if result.json cannot be written.
     """
     try:
-        return _summarized(run, play_all)
+        with deletions_named(run.directory):
+            return _summarized(run, play_all)
     finally:
         run.release()
 
@@ -104,7 +106,7 @@ def _play_all(run: Run, backend: Backend, progress: Progress) -> bool:
 def opened(run: Run, backend: Backend, progress: Progress) -> Iterator[RunInProgress]:
     """Start the server of a run and write its plan."""
     run.records.mkdir(parents=True, exist_ok=True)
-    with backend.server() as server:
+    with given_back_without_plan(run.directory), deletions_named(run.directory), backend.server() as server:
         progress("target", {"url": server.url, "profile": server.profile, "note": server.note})
         calibrate_prompts(run, server, progress)
         yield RunInProgress(run, server, backend, progress, begin(run, server))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import msgspec
 
 from harness import plugins
@@ -73,6 +75,18 @@ def processes(settings: RunSettings) -> int:
 def users(settings: RunSettings) -> int:
     """Users of all processes."""
     return processes(settings) if settings.users is None else settings.users
+
+
+def with_one_user(settings: RunSettings) -> RunSettings:
+    """The settings for levels of concurrency: a level is the number in flight, and each further user adds as many."""
+    if settings.users is not None:
+        return settings
+    if (number := processes(settings)) > 1:
+        raise UsageError(
+            f"--processes {number}: a level of concurrency has one user, so one process; with --users {number} each "
+            "process keeps a level in flight of its own"
+        )
+    return replace(settings, users=1)
 
 
 def applications(settings: RunSettings, sessions: Named | None) -> int:

@@ -22,6 +22,7 @@ from harness.experiment.levels import FORMAT, levels
 from harness.experiment.prepare import Run, prepare
 from harness.experiment.replayed import at_rate
 from harness.experiment.scenario import Description
+from harness.experiment.session_cases import with_one_user
 from harness.experiment.settings import RunSettings
 from harness.experiment.spec import CaseSpec
 from harness.measure.judge.capacity.probes import conditions
@@ -91,9 +92,8 @@ def prepare_sweep(settings: RunSettings, wanted: SweepSettings) -> tuple[Run, Sw
         )
     if len(settings.strategies) > 1:
         raise UsageError("a sweep takes one strategy (-s)")
-    if wanted.by == "concurrency" and settings.users is None:
-        # A level is the number in flight; each further user would add as many.
-        settings = replace(settings, users=1)
+    if wanted.by == "concurrency":
+        settings = with_one_user(settings)
     if settings.repeats == AUTO:
         raise UsageError("--repeats auto: a sweep needs a number of repeats")
     if settings.slo:

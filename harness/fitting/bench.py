@@ -19,6 +19,7 @@ from harness.experiment.child_process import TrialEnd, Watch
 from harness.experiment.order import Interleaved
 from harness.experiment.prepare import Run
 from harness.experiment.run import RunInProgress, opened
+from harness.experiment.run_directory import deleted
 from harness.experiment.simulate.case import play
 from harness.experiment.simulate.compare import MockInProcess, VirtualTime
 from harness.experiment.spec import CaseSpec, Trial
@@ -27,7 +28,7 @@ from harness.fitting.fit_loads import FitLoad, WordLengths
 from harness.fitting.request_shapes import Shape, shapes
 from harness.fitting.seen import Seen
 from harness.measure.judge.codes import CODES
-from harness.measure.record.files import find_case
+from harness.measure.record.files import find_case, paths
 from harness.measure.record.rows_file import read
 from harness.measure.result import Reason
 
@@ -161,7 +162,10 @@ class Bench:
 
     def _read(self, load: FitLoad, case: CaseSpec) -> Seen:
         """The records of a case, with the shape of each request."""
-        (process,) = find_case(self._run.records, case.name, 0)[0]
+        found = find_case(self._run.records, case.name, 0).get(0)
+        if found is None:
+            raise deleted(self._run.directory, paths(self._run.records, case.name, 0, 0).requests)
+        (process,) = found
         rows = read(process.requests)[1]
         known = shapes_of(case, int(rows["index"].max()) + 1 if len(rows) else 0)
         sent_ns = np.where(rows["sent"] >= 0, rows["sent"], rows["due"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from harness.client.errors import UsageError
 from harness.client.types import Outcome
 from harness.experiment.cases import check_simulated
 from harness.experiment.prepare import Run
+from harness.experiment.run_directory import give_back
 from harness.experiment.simulate.case import play
 from harness.experiment.simulate.results import SimulatedRun
 from harness.experiment.simulate.simulated_server import SimulatedServer
@@ -33,7 +33,7 @@ def with_prediction(run: Run, profile: str) -> None:
         found = predicted(run, profile)
     except (UsageError, ProfileError) as error:
         run.release()
-        shutil.rmtree(run.directory, ignore_errors=True)
+        give_back(run.directory)
         text = str(error)
         raise UsageError(text if text.startswith("--predicted ") else f"--predicted: {text}") from error
     run.plan = msgspec.structs.replace(run.plan, sweep=msgspec.structs.replace(run.plan.sweep, predicted=found))

@@ -45,10 +45,10 @@ class Adaptive:
         """A new limit; one that can begins with `initial` attempts in flight, of at most `maximum`."""
         known = {field.name for field in fields(plugins.load("limit", self.limit))}
         settings: dict[str, int | str] = {"maximum": self.maximum} if "maximum" in known else {}
-        if "seek" in known:
+        if self.seek != Adaptive.seek:
+            if "seek" not in known:
+                raise SettingError(f"seek={self.seek} is no setting of the limit {self.limit}; the limit knee has it")
             settings["seek"] = self.seek
-        elif self.seek != Adaptive.seek:
-            raise SettingError(f"seek={self.seek} is no setting of the limit {self.limit}; the limit knee has it")
         if "server_queue" in known:
             settings["server_queue"] = self.server_queue
         if initial is not None and "initial" in known:
@@ -57,12 +57,17 @@ class Adaptive:
         return limit
 
     @property
+    def memory_name(self) -> str:
+        """Name under which a memory keeps the findings: a limit that seeks something else rests elsewhere."""
+        return self.limit if self.seek == Adaptive.seek else f"{self.limit}:seek={self.seek}"
+
+    @property
     def _settings(self) -> tuple[int, str, bool]:
         """Applications share a limit only if these are the same."""
         return self.maximum, self.seek, self.server_queue
 
     def _gate(self, send: Send) -> ConcurrencyLimit | SharedGate:
-        return adaptive_gate(send, self.new_limit, self.limit, self._settings, self.shared)
+        return adaptive_gate(send, self.new_limit, self.memory_name, self._settings, self.shared)
 
     def stream(
         self, items: AsyncIterable[Item], send: Send, /, layers: Layers = no_layers

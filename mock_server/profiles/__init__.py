@@ -108,6 +108,8 @@ def _read(path: Path, depth: int) -> dict[str, Any]:
         parent = beside if base.endswith(".toml") and beside.is_file() else _path(base)
     except ProfileError as error:
         raise ProfileError(f"{path.name}: extends: {error}") from None
+    except OSError as error:
+        raise ProfileError(f"{path.name}: extends = {base!r}: {error.strerror}") from None
     return _merged(_read(parent, depth - 1), data)
 
 

@@ -32,8 +32,11 @@ def _per_second(count: int, bucket: Bucket) -> float:
 
 
 def _due_until(case: Case, buckets: list[Bucket]) -> float:
-    """The end of the line of due items: items that were never sent have no record, so it ends before the first."""
-    if not case.counts.not_sent:
+    """The end of the line of due items: items that were never sent have no record, so it ends before the first.
+
+    Turns that were left out after a failed one have a record.
+    """
+    if case.counts.not_sent == case.counts.skipped:
         return math.inf
     return max((bucket.t_s for bucket in buckets if bucket.due), default=0.0)
 

@@ -118,6 +118,7 @@ def _prepare(environment: Environment) -> None:
     from scenarios.locust_bridge.standalone import Standalone
 
     command_line.take_run_time(environment.parsed_options, environment.user_classes[0])
+    command_line.take_users(environment.parsed_options)
     try:
         standalone = Standalone(environment, environment.user_classes[0])
     except UsageError as error:

@@ -66,6 +66,12 @@ def take_run_time(options: Namespace, scenario: type[Description]) -> None:
         options.duration, options.run_time = float(options.run_time), None
 
 
+def take_users(options: Namespace) -> None:
+    """Without -u each process has a user, as in our command: Locust would start one in all, and the others are idle."""
+    if options.processes and options.num_users is None:
+        options.num_users = options.processes
+
+
 def _has_arrivals(options: Namespace, scenario: type[Description]) -> bool:
     """Whether items have due times; else all of them are due at once."""
     return scenario.load is not None or scenario.sessions or scenario.needs_trace or options.trace is not None

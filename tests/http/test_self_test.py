@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,7 +12,7 @@ from harness.experiment.self_test import TRANSPORTS
 from harness.experiment.self_test.laws import constant
 from harness.experiment.self_test.machine import loop_lag_s, mock_ceiling, sleep_precision_s
 from harness.experiment.self_test.plain_client import plain_rate
-from harness.experiment.self_test.playing import compared, embedded, play_once, spec_of
+from harness.experiment.self_test.playing import CpuWatch, compared, embedded, play_once, spec_of
 from harness.measure.record.plan import Transport, transport_name
 from tests.processes import mock
 
@@ -30,10 +32,42 @@ def test_a_law_is_measured_with_the_waits_of_client_and_mock(tmp_path: Path, tra
     assert -0.0005 < error_s < 0.2
     assert found.mock_wait_share is None or found.mock_wait_share >= 0
     assert found.mock_cpu_share is not None
-    # 40 requests may take less than one tick of the processor time.
-    assert 0 <= played.mock_cpu_s < 10
     assert found.burst_p50_s is not None
     assert "server_count" not in found.codes
+
+
+BUSY = """
+import sys, time
+for _ in sys.stdin:
+    begun = time.process_time()
+    while time.process_time() - begun < 0.2:
+        pass
+    print(flush=True)
+"""
+
+
+def test_the_processor_time_of_another_process_counts_from_the_start_of_the_watch() -> None:
+    """It works for 0.2 s before, and for 0.2 s while it is watched, by its own clock; a tick is 10 ms."""
+    with subprocess.Popen([sys.executable, "-c", BUSY], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+        assert child.stdin is not None
+        assert child.stdout is not None
+
+        def work() -> None:
+            child.stdin.write(b"\n")  # type: ignore[union-attr] # as above
+            child.stdin.flush()  # type: ignore[union-attr] # as above
+            child.stdout.readline()  # type: ignore[union-attr] # as above
+
+        work()
+        watch = CpuWatch(child.pid)
+        before = watch.cpu_s
+        work()
+        used, share = watch.cpu_s, watch.read().cpu_share
+        child.stdin.close()
+    assert before < 0.05
+    assert 0.17 < used < 0.3
+    assert share is not None
+    # By the clock on the wall it took at least as long.
+    assert 0.0 < share < 1.1
 
 
 def test_sleeps_and_timers_end_late_and_never_early() -> None:

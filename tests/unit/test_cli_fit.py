@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,10 @@ import pytest
 
 from harness.cli.main import main
 from harness.client.errors import UsageError
+from harness.experiment.child_process import TrialEnd, Watch
+from harness.experiment.spec import Trial
 from harness.fitting import fitter
+from harness.fitting.bench import Virtual
 from harness.fitting.calibration import Calibration, CalibrationPlan
 from harness.fitting.fit_words import as_data, table
 from harness.fitting.fitter import FitSettings, Fitted, NotFitted, fit_server
@@ -33,6 +37,23 @@ def code_of(arguments: list[str]) -> int:
         main(arguments)
     assert isinstance(end.value.code, int)
     return end.value.code
+
+
+@pytest.mark.parametrize("after", [False, True])
+def test_records_that_are_deleted_while_a_fit_runs_are_one_line(
+    after: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before a load is played, and before its records are read."""
+    wanted, played = FitSettings(out=tmp_path / "a.toml", server="demo", records=tmp_path / "r"), Virtual.play
+
+    def deleting(self: Virtual, trial: Trial, watch: Watch) -> TrialEnd:
+        found = played(self, trial, watch) if after else None
+        shutil.rmtree(tmp_path / "r" / "records")
+        return found or played(self, trial, watch)
+
+    monkeypatch.setattr(Virtual, "play", deleting)
+    with pytest.raises(UsageError, match="r: files were deleted while the run was played"):
+        fit_server(wanted, lambda text: None, simulated=True)
 
 
 @pytest.mark.parametrize(

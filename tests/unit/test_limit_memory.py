@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.bulk.fleet.governor import limit_of
 from harness.cli.main import main
 from harness.client.errors import UsageError
 from harness.client.gate import memory
@@ -23,6 +24,7 @@ from harness.client.types import Limit, Outcome, Sample
 from harness.experiment.simulate import simulate
 from harness.measure.judge.wording import layer_words
 from harness.measure.result import LayerFigures
+from harness.strategies.adaptive import Adaptive
 from tests.bulk.helpers import Server, go, write_input
 from tests.bulk.helpers import settings as bulk_settings
 from tests.simulation.kernel import servers
@@ -89,24 +91,63 @@ def test_a_rate_is_kept_from_the_start() -> None:
     assert carried.refused < fresh.refused + 20
 
 
-def test_a_refusal_confirms_a_learnt_pace() -> None:
-    """Without one it soon grows beyond what the server takes; the bound of bursts after a refusal is far higher."""
+def test_refusals_close_to_each_other_confirm_a_learnt_pace() -> None:
+    """Without them it soon grows beyond what the server takes; the bound of bursts after a refusal is far higher."""
     limit = CarriedLimit(knee, Learnt(6, 0.1, 0.1, 48.0))
     feed(limit, 16)
     feed(limit, 1, at=2.0)
     assert limit.rate_per_s == pytest.approx(48.0 * 1.5)
     feed(limit, 1, 0.01, Outcome.rejected, at=2.1)
+    assert limit.rate_per_s > 48.0 * 1.5
+    feed(limit, 10, at=2.1)
+    feed(limit, 1, 0.01, Outcome.rejected, at=2.2)
     assert limit.rate_per_s == pytest.approx(48.0)
-    feed(limit, 1, at=3.1)
+    feed(limit, 1, at=3.2)
     assert 48.0 < limit.rate_per_s < 53.0
+    assert not limit.is_forgotten
     feed(limit, 1, at=40.0)
     assert limit.rate_per_s == math.inf
 
 
-@pytest.mark.parametrize(("outcome", "latency_s"), [(Outcome.rejected, 0.01), (Outcome.ok, 0.5)])
-def test_refusals_and_high_latencies_start_over(outcome: Outcome, latency_s: float) -> None:
-    limit = CarriedLimit(knee, Learnt(20, 0.1, 0.1, 500.0))
-    assert (limit.value, limit.rate_per_s) == (20, 500.0)
+def test_single_refusals_do_not_keep_a_server_at_the_pace_that_it_had() -> None:
+    """It takes 640 a second now, and refuses one in two hundred at random: it got 48 a second for ever."""
+    grown = Shape("grown", workers=64, refused_share=0.005, duration_s=20.0)
+    carried = means(grown, lambda: CarriedLimit(knee, Learnt(6, 0.1, 0.1, 48.0)))
+    assert carried.ok > 0.75 * means(grown, Knee).ok
+
+
+def test_when_a_learnt_pace_ends_the_search_begins_anew() -> None:
+    """The limit inside saw that more in flight gives no more, which was the pace's doing."""
+    grown = Shape("grown", workers=64, duration_s=20.0)
+    carried = means(grown, lambda: CarriedLimit(knee, Learnt(6, 0.1, 0.1, 48.0)))
+    assert carried.ok > 0.8 * means(grown, Knee).ok
+
+
+def test_refusals_at_a_learnt_pace_do_not_start_over() -> None:
+    """Answers that take two seconds are judged for several, in which the pace grows until some are refused."""
+    slow = Shape("slow rate", workers=1000, service_s=2.0, rate_per_s=20.0, burst=5, duration_s=60.0)
+    carried = means(slow, lambda: CarriedLimit(knee, Learnt(40, 2.0, 1.8, 19.0)))
+    assert carried.ok > 1.2 * means(slow, Knee).ok
+
+
+@pytest.mark.parametrize("outcome", [Outcome.server_error, Outcome.timed_out, Outcome.connection_error])
+def test_only_a_refusal_confirms_a_learnt_pace(outcome: Outcome) -> None:
+    """Other failures say nothing of a rate: a server that now takes ten times as much would never get it."""
+    limit = CarriedLimit(knee, Learnt(6, 0.1, 0.1, 48.0))
+    feed(limit, 16)
+    feed(limit, 1, at=2.0)
+    feed(limit, 1, 0.01, outcome, at=2.1)
+    feed(limit, 1, at=3.1)
+    assert limit.rate_per_s > 48.0 * 1.5
+
+
+@pytest.mark.parametrize(
+    ("outcome", "latency_s", "pace_per_s"),
+    [(Outcome.rejected, 0.01, None), (Outcome.ok, 0.5, None), (Outcome.ok, 0.5, 500.0)],
+)
+def test_refusals_and_high_latencies_start_over(outcome: Outcome, latency_s: float, pace_per_s: float | None) -> None:
+    limit = CarriedLimit(knee, Learnt(20, 0.1, 0.1, pace_per_s))
+    assert (limit.value, limit.rate_per_s) == (20, pace_per_s or math.inf)
     feed(limit, 20, latency_s, outcome)
     assert (limit.value, limit.cause, limit.is_forgotten) == (4, "forgotten", True)
     # The learnt pace is gone. After a refusal the new limit bounds bursts: 1.5 times its 4 attempts in 0.1 s.
@@ -167,6 +208,19 @@ def test_what_is_saved_is_where_it_rested(tmp_path: Path) -> None:
     assert again.limit("http://one", "knee", knee).value == 4
     assert again.figures()["limits that began with saved findings"] == 1
     assert not list(tmp_path.glob("*.part"))
+
+
+def test_what_a_limit_learns_is_kept_for_those_that_seek_the_same(tmp_path: Path) -> None:
+    """One that seeks throughput rests with a queue, where one that seeks latency would begin."""
+    path = tmp_path / "limits.json"
+    found = LimitMemory(path)
+    for strategy in (Adaptive(), Adaptive(seek="throughput"), Adaptive(seek="throughput", maximum=9)):
+        limit = limit_of(strategy, found, "http://one")
+        assert isinstance(limit, CarriedLimit)
+        feed(limit, 40)
+    found.save()
+    kept = json.loads(path.read_text())["servers"]
+    assert {one["limit"] for one in kept} == {"knee", "knee:seek=throughput"}
 
 
 def test_old_findings_are_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

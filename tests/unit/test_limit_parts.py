@@ -367,9 +367,27 @@ def test_three_cuts_in_a_row_are_a_rate() -> None:
     assert cuts == [15, 14, 0]
 
 
-def test_where_refusals_keep_the_queue_away_all_clients_still_drain_together_now_and_then() -> None:
-    """One that takes the queue of others for service would never see a shorter one."""
-    assert [at for at in (4.0, 8.0, 12.0, 16.05, 16.3, 32.0) if together(at, 0.1, every=4)] == [16.05, 32.0]
+@pytest.mark.parametrize("at", [4.0, 8.0, 12.0, 16.05, 20.0, 32.1])
+def test_where_refusals_keep_the_queue_away_all_clients_still_drain_together_now_and_then(at: float) -> None:
+    """At every fourth instant: one that takes the queue of others for service would never see a shorter one."""
+    search = Search(40, 1, 256, SEEK["balanced"])
+    search.begin.fastest, search.phase, search.base.soon = quantiles(exponential(64)), "rest", 0
+    search.ceiling.met, search.grown = True, 1
+    drains = draining.begin(search, at)
+    assert drains == (at in (16.05, 32.1))
+    assert (search.value < 40) is drains
+    if drains:
+        assert search.drain is not None
+        assert search.drain.together
+    else:
+        # The next instant is that of all clients.
+        assert together(search.timetable.at, search.service_s)
+
+
+def test_without_refusals_each_instant_is_one_of_a_drain() -> None:
+    search = Search(40, 1, 256, SEEK["balanced"])
+    search.begin.fastest, search.phase, search.base.soon = quantiles(exponential(64)), "rest", 0
+    assert draining.begin(search, 4.0)
 
 
 def room_after(freed: int, in_flight: int, wanted: float = 18.0) -> bool:

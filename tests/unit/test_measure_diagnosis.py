@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 
 from harness.client.types import Attempt, Outcome, Request, Response
+from harness.measure.judge.withheld import without_findings_of_invalid
 from harness.measure.record import environment as env
 from harness.measure.record.plan import CaseFacts, Measured, write_facts, write_measured, write_plan
 from harness.measure.record.rows_file import ATTEMPT_DTYPE
 from harness.measure.reduce.summary import summarize_run
-from harness.measure.result import Load, Named, RunResult
+from harness.measure.result import Case, Counts, Diagnosis, Load, Named, Reason, RunResult, Target, Verdict
 from tests.measure_samples import fail, leave, plan, plan_case, request_rows
 from tests.unit.recorded import T0, end, one_by_one, record, recorder, request
 
@@ -131,6 +132,34 @@ def test_an_invalid_case_wins_nothing(tmp_path: Path) -> None:
     assert "quick is left out" in found
     assert "sound is fastest" in found
     assert result.headline.startswith("Do not trust the run as a whole: quick: 50 % of the requests failed")
+
+
+def test_an_invalid_case_claims_no_limiting_factor_from_its_times(tmp_path: Path) -> None:
+    """Its times are not those of the server. The valid cases beside it keep theirs."""
+    pressed = request_rows(1000, service_ms=1250, slots=50)
+    fail(pressed[500:550], Outcome.server_error, 500)
+    result = run(tmp_path, SYNC, Played("pressed", pressed))
+    assert result.verdict.status == "invalid"
+    assert limits(result) == {"sync": "strategy", "pressed": "unknown"}
+    assert result.cases[1].diagnosis.text.startswith("The measurement is invalid")
+    assert "The server, not the client" not in " ".join(result.findings)
+
+
+def test_what_was_counted_stands_in_an_invalid_case() -> None:
+    """Refusals and the client's own use. A reason without a case is one of all cases."""
+
+    def kept(found: Diagnosis, rejected: int = 0, case: str | None = None, code: str = "damaged") -> str:
+        counts = Counts(1000, rejected=rejected)
+        of = Case("a", Named("a"), Load("backlog"), "t", Target(""), counts=counts, diagnosis=found)
+        (after,) = without_findings_of_invalid([of], Verdict("invalid", [Reason(code, "", case)]))
+        return after.diagnosis.limited_by
+
+    for factor in ("server", "strategy", "load", "unknown"):
+        assert kept(Diagnosis(factor, "x")) == "unknown"  # type: ignore[arg-type] # each is one of them
+    assert kept(Diagnosis("client", "x")) == "client"
+    assert kept(Diagnosis("server", "x"), rejected=500) == "server"
+    assert kept(Diagnosis("server", "x"), case="b") == "server"
+    assert kept(Diagnosis("server", "x"), code="wide") == "server"
 
 
 def test_the_environment_tells_the_machine_and_no_secrets(monkeypatch: pytest.MonkeyPatch) -> None:

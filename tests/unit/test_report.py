@@ -445,9 +445,9 @@ def test_a_chart_explains_only_the_lines_that_it_draws(results: dict[str, RunRes
 def test_the_line_of_due_items_ends_where_some_were_never_sent() -> None:
     """They have no record, so a line that went on would fall to zero, as if nothing was due."""
 
-    def line(not_sent: int) -> list[float]:
+    def line(not_sent: int, skipped: int = 0) -> list[float]:
         stall = samples.stall()
-        counts = msgspec.structs.replace(stall.cases[0].counts, not_sent=not_sent)
+        counts = msgspec.structs.replace(stall.cases[0].counts, not_sent=not_sent, skipped=skipped)
         case = msgspec.structs.replace(stall.cases[0], counts=counts)
         figure = rate_over_time.figure(msgspec.structs.replace(stall, cases=[case]), LIGHT)
         (found,) = (line for axes in figure.axes for line in axes.lines if line.get_linestyle() == ":")
@@ -455,6 +455,7 @@ def test_the_line_of_due_items_ends_where_some_were_never_sent() -> None:
 
     whole, cut = line(0), line(5)
     assert not np.isnan(whole).any()
+    assert line(5, skipped=5) == whole
     begins = int(np.flatnonzero(np.isnan(cut))[0])
     assert cut[:begins] == whole[:begins]
     assert np.isnan(cut[begins:]).all()

@@ -170,3 +170,15 @@ def test_locusts_run_time_is_the_duration_of_arrivals() -> None:
         options = argparse.Namespace(run_time=3, duration=duration, trace=None)
         command_line.take_run_time(options, scenario)
         assert (options.duration, options.run_time) == after
+
+
+@pytest.mark.parametrize(
+    ("processes", "given", "expected"), [(None, None, None), (None, 3, 3), (4, None, 4), (4, 6, 6)]
+)
+def test_each_process_of_plain_locust_has_a_user_unless_the_number_is_given(
+    processes: int | None, given: int | None, expected: int | None
+) -> None:
+    """Locust's own default is one user in all."""
+    options = argparse.Namespace(processes=processes, num_users=given)
+    command_line.take_users(options)
+    assert options.num_users == expected

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
 from random import Random
 from typing import Any
 
@@ -15,7 +16,7 @@ from harness import plugins
 from harness.client.errors import SettingError, UsageError
 from harness.client.layers.retry import Retry
 from harness.client.tasks.similarity import Similarity
-from harness.client.types import Item, Outcome, Request, Response, Result, Send
+from harness.client.types import Item, Outcome, Request, Response, Result, Sample, Send
 from harness.strategies._order import Reorder
 from harness.strategies.adaptive import Adaptive
 from harness.strategies.batches import Batches
@@ -275,6 +276,21 @@ def test_adaptive_passes_on_what_it_seeks_or_refuses_it() -> None:
         Adaptive(limit="arc", seek="latency")
     with pytest.raises(UsageError, match="not one of latency, balanced, throughput"):
         Adaptive(seek="most")
+
+
+@dataclass
+class Seeks:
+    """A limit with a setting of the same name, which is no text."""
+
+    seek: float = 0.5
+    value: int = 3
+
+    def update(self, sample: Sample, /) -> None:
+        """Keep the limit."""
+
+
+def test_adaptive_leaves_what_another_limit_seeks_as_it_is() -> None:
+    assert Adaptive(limit="tests.unit.test_strategies:Seeks").new_limit().value == 3
 
 
 def test_arrivals_wake_idle_workers() -> None:

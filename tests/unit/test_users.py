@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from harness.client.errors import UsageError
+from harness.experiment.capacity import CapacitySettings, prepare_capacity
 from harness.experiment.prepare import prepare
 from harness.experiment.settings import RunSettings
 from harness.experiment.sweep import SweepSettings, prepare_sweep
@@ -27,9 +28,22 @@ def test_each_process_has_a_user_unless_the_number_is_given(tmp_path: Path) -> N
         users(processes=3, users=2)
 
 
-def test_a_level_of_concurrency_is_that_of_one_user(tmp_path: Path) -> None:
-    settings = RunSettings(strategies=("queue-stream",), out=tmp_path / "r", processes=2)
-    with pytest.raises(UsageError, match="--processes 2 with --users 1"):
-        prepare_sweep(settings, SweepSettings(concurrency="1:4:x2"))
-    run, _ = prepare_sweep(settings, SweepSettings(rates="10,20"))
-    assert run.cases[0].users == 2
+@pytest.mark.parametrize("command", ["sweep", "capacity"])
+def test_a_level_of_concurrency_is_that_of_one_user(command: str, tmp_path: Path) -> None:
+    """Two users would have twice the level in flight."""
+
+    def first(by: str, **more: Any) -> int:
+        settings = RunSettings(strategies=("queue-stream",), out=tmp_path / "r", overwrite=True, **more)
+        if command == "capacity":
+            return prepare_capacity(settings, CapacitySettings(slo=("service_p99<1s",), by=by))[0].cases[0].users
+        wanted = SweepSettings(rates="10,20") if by == "rate" else SweepSettings(concurrency="1:4:x2")
+        return prepare_sweep(settings, wanted)[0].cases[0].users
+
+    assert first("concurrency") == 1
+    assert first("concurrency", users=2, processes=2) == 2
+    assert first("concurrency", processes=2, simulated=True) == 1
+    with pytest.raises(
+        UsageError, match="--processes 2: a level of concurrency has one user, so one process; with --u"
+    ):
+        first("concurrency", processes=2)
+    assert first("rate", processes=2) == 2

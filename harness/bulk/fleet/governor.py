@@ -59,7 +59,8 @@ def limit_of(strategy: Strategy, memory: LimitMemory | None = None, server: str 
         return None
     if memory is None or not server:
         return strategy.new_limit()
-    return memory.limit(server, strategy.limit, strategy.new_limit)
+    name = strategy.memory_name if isinstance(strategy, Adaptive) else strategy.limit
+    return memory.limit(server, name, strategy.new_limit)
 
 
 class Governor:

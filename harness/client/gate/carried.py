@@ -4,8 +4,11 @@ Rules of this file
   1. The limit inside begins its search with the number that was learnt, so old samples never mix with new
      ones.
   2. The first answers judge what was learnt: after refusals, or latencies far above those learnt, a new limit begins.
-  3. A learnt pace is kept at first, and raised by the factor `GROWTH` a second. A refusal confirms it: it begins once
-     more, and is raised by `GROWTH_CONFIRMED`. It ends once it is `GROWN` times as high, or the limit's own is lower.
+  3. A learnt pace is kept at first, and raised by the factor `GROWTH` a second. Refusals close to each other confirm
+     it: it begins once more, and is raised by `GROWTH_CONFIRMED`. A server that limits its rate refuses several as
+     soon as the pace is too high; single refusals come at any pace. While it is kept, refusals are its affair (no 2).
+  4. It ends when the limit's own is lower, or once it is `GROWN` times as high. The rate is limited no more then, and a
+     new limit begins: the one inside had seen the answers of the pace, which no number in flight makes more.
 """
 
 from __future__ import annotations
@@ -28,6 +31,8 @@ JUDGES_MIN = 16
 REFUSED_MAX = 1
 SLOWER_MAX = 2.0
 GROWTH, GROWTH_CONFIRMED, GROWN = 1.5, 1.05, 3.0
+# Two refusals confirm a pace if fewer attempts than these end from one to the other, both included.
+CLOSE = 20
 # The last answers, whose medians are saved; fewer than the least say too little.
 LAST, LAST_MIN = 128, 32
 # Answers of a block, and blocks: the fastest tenth of their medians is the service time.
@@ -65,6 +70,8 @@ class CarriedLimit:
         self._known = known
         self._pace_per_s = known.pace_per_s or math.inf if known is not None else math.inf
         self._begun, self._growth = math.nan, GROWTH
+        # Attempts that ended at the learnt pace, and which of them was the last refusal; it counts once.
+        self._ended, self._refusal = 0, -math.inf
         self._judging: list[float] | None = [] if known is not None else None
         self._judged_at = JUDGES_MIN
         self._refused = 0
@@ -150,7 +157,10 @@ class CarriedLimit:
         assert known is not None  # noqa: S101 - only a known number is judged
         if math.isnan(self._begun):
             self._begun = sample.done
-        self._raise_pace(sample, known)
+        if self._pace_per_s != math.inf and known.pace_per_s is not None:
+            self._raise_pace(sample, known.pace_per_s)
+            if sample.outcome is Outcome.rejected:
+                return
         if self._judging is None:
             return
         if sample.signal is Signal.overload:
@@ -167,23 +177,33 @@ class CarriedLimit:
                 elif len(self._judging) >= known.value:
                     self._judging = None
 
-    def _raise_pace(self, sample: Sample, known: Learnt) -> None:
-        if self._pace_per_s == math.inf or known.pace_per_s is None:
-            return
-        if sample.signal is Signal.overload:
-            # The server still limits its rate, by about as much.
-            self._begun, self._growth = sample.done, GROWTH_CONFIRMED
+    def _raise_pace(self, sample: Sample, learnt_per_s: float) -> None:
+        self._ended += 1
+        if sample.outcome is Outcome.rejected:
+            if self._ended - self._refusal < CLOSE:
+                self._begun, self._growth, self._refusal = sample.done, GROWTH_CONFIRMED, -math.inf
+            else:
+                self._refusal = self._ended
         grown = self._growth ** max(0.0, sample.done - self._begun)
-        own = self._paced is not None and self._paced.rate_per_s < self._pace_per_s
-        self._pace_per_s = math.inf if grown > GROWN or own else known.pace_per_s * grown
+        if self._paced is not None and self._paced.rate_per_s < self._pace_per_s:
+            self._pace_per_s = math.inf
+        elif grown > GROWN:
+            self._restart(self._limit.value)
+        else:
+            self._pace_per_s = learnt_per_s * grown
 
     def _forget(self) -> None:
         """Begin as if nothing had been learnt."""
-        self._judging, self._pace_per_s = None, math.inf
+        self._judging = None
         self._last.clear()
         self._medians.clear()
+        self._restart(None)
+        self.is_forgotten, self._cause = True, Cause.forgotten
+
+    def _restart(self, initial: int | None) -> None:
+        """Begin with a new limit, and without a pace."""
+        self._pace_per_s = math.inf
         before = self._limit.value
-        self._wrap(self._new_limit(None))
+        self._wrap(self._new_limit(initial))
         self._changes += self._limit.value != before
         self._offset = self._changes
-        self.is_forgotten, self._cause = True, Cause.forgotten

@@ -20,6 +20,7 @@ from harness.measure.judge.diagnosis_beside import SERVER, flight, in_flight, pl
 from harness.measure.judge.failing import mostly_refused
 from harness.measure.judge.held_back import held_back, limit_words, own_bound
 from harness.measure.judge.steps import Step, median, steps
+from harness.measure.judge.usual_spread import may_be_spread
 from harness.measure.result import Case, Diagnosis, Quantile
 
 INFLATED = 1.5
@@ -73,7 +74,7 @@ def _beside(case: Case, others: Sequence[Case]) -> Diagnosis:
     """The diagnosis of a case compared to others of its load: a server has room only if more in flight gives more."""
     if case.diagnosis.limited_by == "strategy":
         return without_room(case, others)
-    if case.diagnosis.limited_by == "server" and not _refused(case) and not _sent_again(case):
+    if case.diagnosis.limited_by == "server" and not refused_share(case) and not _sent_again(case):
         return with_room(case, others)
     return case.diagnosis
 
@@ -140,7 +141,7 @@ def _in_step(case: Case, known: Floor) -> Diagnosis | None:
     if before and not known.idle:
         lowest = min(before, key=lambda earlier: earlier.rate_per_s)
         known = Floor(lowest.service_s or known.value_s, idle=True, earlier_per_s=lowest.rate_per_s)
-    found = _server(_only(case, step), known) or _strategy(_only(case, step), known)
+    found = _server(_only(case, step), known, queue_grew=True) or _strategy(_only(case, step), known)
     kept = (
         f"It kept up with {units.listing([units.rate(earlier.rate_per_s) for earlier in reached[:place]])}. "
         if place
@@ -214,7 +215,7 @@ def _inflation(case: Case, known: Floor) -> float:
     return typical / known.value_s if typical else 1.0
 
 
-def _refused(case: Case) -> float:
+def refused_share(case: Case) -> float:
     """The share of refused requests if it is large; else 0."""
     tried = case.counts.scheduled - case.counts.not_sent
     share = case.counts.rejected / tried if tried else 0.0
@@ -228,13 +229,14 @@ def _sent_again(case: Case) -> float:
     return of_items / counts.sent if counts.sent and of_items > 1.2 * counts.sent else 0.0
 
 
-def _server(case: Case, known: Floor) -> Diagnosis | None:
-    if refused := _refused(case):
+def _server(case: Case, known: Floor, queue_grew: bool = False) -> Diagnosis | None:
+    if refused := refused_share(case):
         return Diagnosis("server", f"It refused {units.share(refused)} of the requests (429, 503 or 529){SERVER}")
     inflation = _inflation(case, known)
     if inflation < INFLATED or (case.in_flight.mean or 0.0) < INFLATED:
         return None
-    if not known.idle and inflation < SURELY_INFLATED:
+    may_be_usual = inflation < SURELY_INFLATED or (not queue_grew and may_be_spread(case, inflation))
+    if may_be_usual and not known.idle:
         return Diagnosis(
             "unknown",
             f"Its median service time is {units.times(inflation)} the fastest answer of this server, which may be "

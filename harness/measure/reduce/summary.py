@@ -22,6 +22,7 @@ from harness.measure.judge.roughness import rough_warning
 from harness.measure.judge.slo import Condition, backlog_warning, bounds_s, check, parse, sets_errors
 from harness.measure.judge.steadiness import warmup_warning
 from harness.measure.judge.verdict import verdict
+from harness.measure.judge.withheld import without_findings_of_invalid
 from harness.measure.record.files import RecordPaths, find, find_case, unreadable
 from harness.measure.record.plan import CaseFacts, Measured, Plan, PlanCase, read_facts, read_measured, read_plan
 from harness.measure.record.sealed_json import DamagedError
@@ -48,6 +49,7 @@ def summarize_run(directory: Path) -> RunResult:
     judged = verdict(cases, proofs, not_run, sets_errors(conditions), tolerated_s, insecure)
     precision = None if plan.precision is None else precision_outcome(plan.precision, cases)
     judged = msgspec.structs.replace(judged, reasons=[*judged.reasons, *precision_reasons(precision)])
+    cases = without_findings_of_invalid(cases, judged)
     # The control repeats a case: it is no strategy to recommend.
     compared = [case for case in cases if case.name != plan.control]
     result = RunResult(
@@ -96,8 +98,9 @@ def with_write_error(result: RunResult, error: str) -> RunResult:
     """The result with an invalid verdict, because a file of the run could not be written."""
     text = f"Records are incomplete: could not write {error}. Free some space and run it again."
     judged = Verdict("invalid", [Reason("write_error", text), *result.verdict.reasons])
-    said = {"headline": headline(result.cases, judged), "findings": findings(result.cases, judged)}
-    return msgspec.structs.replace(result, verdict=judged, **said)
+    cases = without_findings_of_invalid(result.cases, judged)
+    said: dict[str, Any] = {"headline": headline(cases, judged), "findings": findings(cases, judged)}
+    return msgspec.structs.replace(result, cases=cases, verdict=judged, **said)
 
 
 class Observed(NamedTuple):

@@ -44,7 +44,8 @@ class Outage:
         self._begun = self._ended = -math.inf
         # Successes after the one that ended the last outage; the caller counts them, that which ends this one too.
         self.count = 0
-        # Outages in a row that may be those of one quota: time and successes since the end of the one before.
+        # Outages in a row that may be those of one quota, until its period is known: the time and the successes since
+        # the end of the one before.
         self._periods: deque[tuple[float, int]] = deque(maxlen=PERIODS_OF_A_QUOTA)
         # The length of a period; infinite: not known.
         self.period_s = math.inf
@@ -102,9 +103,9 @@ class Outage:
             self._periods.clear()
             self.period_s = math.inf
         else:
-            self._periods.append((whole_s, self.count))
             self._accepted_per_s = self.count / whole_s
             if self.period_s == math.inf:
+                self._periods.append((whole_s, self.count))
                 self._learn_period()
         self.interval_s = 0.0
         self._ended, self.count = now, 0
