@@ -113,3 +113,11 @@ def test_clients_and_an_outage_are_played_for_real(tmp_path: Path) -> None:
     assert len(shared.latencies_s) == sum(shared.shares) > 0
     assert 0.0 <= shared.least <= 1.0
     assert failed == 0
+
+
+@pytest.mark.slow
+def test_the_table_of_clients_has_the_simulation_in_brackets(tmp_path: Path) -> None:
+    """A line a strategy, with each figure twice."""
+    lines = list(loopback_clients.clients(tmp_path, 2, 0.1, 0.4, 0.02, seeds=[1]))
+    assert len(lines) == 2 + len(loopback_clients.SHARING)
+    assert {line.count(" (") for line in lines[2:]} == {4}
