@@ -2,9 +2,10 @@
 
 A mock process of 16 workers of 0.1 s (exponential). In this process run applications with the real transport, retry
 layer and strategies. Outages: the seconds of a job of 1,200 items, in which the server refuses or resets everything
-for a while, beside a static limit of 20. Clients: eight that join 1 s apart, and the time in which all of them are
-there: p50 latency over that of the fair share (two in flight each), Jain's index, the least share. For a machine with
-two idle cores; it takes three minutes.
+for a while, beside a static limit of 20. Clients: eight that join 1 s apart, and 10 s from 2.5 s after the last one
+joined: p50 latency over that of the fair share (two in flight each), Jain's index, the least share. In brackets: the
+same clients, server and seconds in virtual time, the mean of eight seeds. For a machine with two idle cores; it takes
+three minutes.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain, count
 from pathlib import Path
+from random import Random
 from statistics import fmean, median
 from typing import Any, TypeVar
 
@@ -27,6 +29,7 @@ from harness.client.transport.async_http import HttpTransport
 from harness.client.types import Item, Outcome, Result, Send, Strategy
 from harness.experiment import target
 from harness.experiment.event_loop import new_event_loop
+from harness.experiment.simulate import simulate
 from harness.strategies.adaptive import Adaptive
 from harness.strategies.queue_stream import QueueStream
 from tests.simulation.limits.score import jain
@@ -60,6 +63,11 @@ SHARING: dict[str, Strategy] = {
     "static 20 each": QueueStream(20),
 }
 FAIR = QueueStream(2)
+FORMATS = (".0f", ".1f", ".2f", ".2f")
+SEEDS = range(1, 9)
+"""Of the runs in virtual time."""
+ROUND_S = 4.0
+"""Adaptive clients drain at multiples of it on their clock; how long before one the first client joins is chance."""
 T = TypeVar("T")
 _TASK = Similarity()
 _DATA = _TASK.parse({"text1": "a", "text2": "b"})
@@ -76,6 +84,11 @@ class Shared:
     def least(self) -> float:
         """Of the fair share."""
         return min(self.shares) / max(1e-9, fmean(self.shares))
+
+    def figures(self, fair: Shared, shared_s: float) -> tuple[float, float, float, float]:
+        """Answers per second, p50 over that of the fair share, Jain's index, the least share."""
+        p50 = median(self.latencies_s) / median(fair.latencies_s)
+        return sum(self.shares) / shared_s, p50, jain(self.shares), self.least
 
 
 @contextmanager
@@ -124,8 +137,7 @@ async def together(url: str, strategy: Strategy, clients: int, stagger_s: float,
     loop = asyncio.get_running_loop()
     begun = loop.time()
     tasks = [asyncio.create_task(client(number)) for number in range(clients)]
-    # The last one needs some seconds to find its share.
-    all_there = begun + (clients - 1) * stagger_s + shared_s / 4
+    all_there = begun + _all_there_s(clients, stagger_s, shared_s)
     await asyncio.sleep(all_there + shared_s - loop.time())
     stop.set()
     await asyncio.gather(*tasks)
@@ -134,6 +146,23 @@ async def together(url: str, strategy: Strategy, clients: int, stagger_s: float,
     ]
     shares = Counter(k for k, _ in found)
     return Shared([one.done - one.sent for _, one in found], [shares[k] for k in range(clients)])
+
+
+def _all_there_s(clients: int, stagger_s: float, shared_s: float) -> float:
+    """From the first join on. The last client needs some seconds to find its share."""
+    return (clients - 1) * stagger_s + shared_s / 4
+
+
+def simulated(server: Path, strategy: Strategy, clients: int, stagger_s: float, shared_s: float, seed: int) -> Shared:
+    """The same in virtual time."""
+    first_s = Random(seed).uniform(0.0, ROUND_S)
+    begin = first_s + _all_there_s(clients, stagger_s, shared_s)
+    joins_s = [first_s + number * stagger_s for number in range(clients)]
+    run = simulate(strategy, server, stop_s=begin + shared_s, seed=seed, clients=clients, joins_s=joins_s)
+    rows = run.rows[run.rows["outcome"] == Outcome.ok]
+    rows = rows[(rows["done"] >= begin * 1e9) & (rows["done"] < (begin + shared_s) * 1e9)]
+    shares = Counter(rows["user"].tolist())
+    return Shared(((rows["done"] - rows["sent"]) / 1e9).tolist(), [shares[k] for k in range(clients)])
 
 
 def outages(folder: Path, items: int, seconds: Sequence[float], base_s: float = 0.1) -> Iterator[str]:
@@ -153,20 +182,30 @@ def outages(folder: Path, items: int, seconds: Sequence[float], base_s: float = 
         yield f"| {name} | " + " | ".join(cells) + " |"
 
 
-def clients(folder: Path, number: int, stagger_s: float, shared_s: float, base_s: float = 0.1) -> Iterator[str]:
-    """The table of clients at one server."""
+def clients(
+    folder: Path, number: int, stagger_s: float, shared_s: float, base_s: float = 0.1, seeds: Sequence[int] = SEEDS
+) -> Iterator[str]:
+    """The table of clients at one server; in brackets, in virtual time."""
     yield f"| {number} clients | answers/s | p50 over the fair share's | Jain | least share |"
     yield "|---|---|---|---|---|"
+    profile = SERVER.format(base_s=base_s)
 
     def play(strategy: Strategy) -> Shared:
-        with served(SERVER.format(base_s=base_s), folder) as url:
+        with served(profile, folder) as url:
             return _run(together(url, strategy, number, stagger_s, shared_s))
 
-    fair_s = median(play(FAIR).latencies_s)
+    def model(strategy: Strategy) -> list[Shared]:
+        path = folder / "model.toml"
+        path.write_text(profile, encoding="utf-8")
+        return [simulated(path, strategy, number, stagger_s, shared_s, seed) for seed in seeds]
+
+    fair, fair_model = play(FAIR), model(FAIR)
     for name, strategy in SHARING.items():
-        found = play(strategy)
-        per_s, p50 = sum(found.shares) / shared_s, median(found.latencies_s) / fair_s
-        yield f"| {name} | {per_s:.0f} | {p50:.1f} | {jain(found.shares):.2f} | {found.least:.2f} |"
+        found = play(strategy).figures(fair, shared_s)
+        runs = [one.figures(beside, shared_s) for one, beside in zip(model(strategy), fair_model, strict=True)]
+        means = [fmean(values) for values in zip(*runs, strict=True)]
+        cells = [f"{one:{how}} ({mean:{how}})" for one, mean, how in zip(found, means, FORMATS, strict=True)]
+        yield f"| {name} | {' | '.join(cells)} |"
 
 
 def _words(seconds: float, failed: int) -> str:

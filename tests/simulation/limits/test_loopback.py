@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from harness.strategies.adaptive import Adaptive
+from harness.strategies.queue_stream import QueueStream
 from tests.bench import loopback_clients
 from tests.bench.loopback_limits import fitted, reference
 from tests.bench.loopback_report import BEGIN, END, Compared, report, written
@@ -90,6 +91,18 @@ def test_a_shape_is_played_for_real(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [profile]
 
 
+def test_the_clients_of_the_bench_are_played_in_virtual_time_too(tmp_path: Path) -> None:
+    """Two with five in flight each at a server of sixteen workers: no one waits, and each has half."""
+    profile = tmp_path / "server.toml"
+    profile.write_text(loopback_clients.SERVER.format(base_s=0.1), encoding="utf-8")
+    shared = loopback_clients.simulated(profile, QueueStream(5), 2, 1.0, 20.0, seed=1)
+    per_s, p50, fair, least = shared.figures(shared, 20.0)
+    assert per_s == pytest.approx(100.0, rel=0.15)
+    assert p50 == 1.0
+    assert fair == pytest.approx(1.0, abs=0.02)
+    assert least == pytest.approx(1.0, abs=0.15)
+
+
 @pytest.mark.slow
 def test_clients_and_an_outage_are_played_for_real(tmp_path: Path) -> None:
     """Two clients for half a second, and a short job; no figure is asserted, that is for a quiet machine."""
@@ -100,3 +113,11 @@ def test_clients_and_an_outage_are_played_for_real(tmp_path: Path) -> None:
     assert len(shared.latencies_s) == sum(shared.shares) > 0
     assert 0.0 <= shared.least <= 1.0
     assert failed == 0
+
+
+@pytest.mark.slow
+def test_the_table_of_clients_has_the_simulation_in_brackets(tmp_path: Path) -> None:
+    """A line a strategy, with each figure twice."""
+    lines = list(loopback_clients.clients(tmp_path, 2, 0.1, 0.4, 0.02, seeds=[1]))
+    assert len(lines) == 2 + len(loopback_clients.SHARING)
+    assert {line.count(" (") for line in lines[2:]} == {4}
