@@ -1,7 +1,4 @@
-"""Steps of a run before its plan is on disk: open the server, and calibrate the prompts with it.
-
-An error or a stop in them gives the directory of the run back, which holds nothing yet.
-"""
+"""Steps of a run before its plan is on disk: open the server, and calibrate the prompts with it."""
 
 from __future__ import annotations
 
@@ -13,21 +10,20 @@ from harness.experiment.backend import Progress, Server
 from harness.experiment.file_limit import check as check_open_files
 from harness.experiment.prepare import Run
 from harness.experiment.prompts import calibrated
-from harness.experiment.run_directory import MOCK_LOG, given_back_without_plan
+from harness.experiment.run_directory import MOCK_LOG
 from harness.load.chat_rows import parameters_of
 
 
 def open_server(run: Run) -> targets.RunningTarget:
     """The server of a run, embedded or not. Raises UsageError."""
     settings = run.settings
-    with given_back_without_plan(run.directory):
-        check_open_files(run.cases, settings.target)
-        if settings.target is None:
-            return targets.embedded(settings.server, settings.speed, settings.seed, run.records / MOCK_LOG)
-        found = targets.remote(settings.target, run.access)
-        for case in run.cases:
-            check_route(found.url, case.build_strategy(), case.strategy.name, run.access)
-        return found
+    check_open_files(run.cases, settings.target)
+    if settings.target is None:
+        return targets.embedded(settings.server, settings.speed, settings.seed, run.records / MOCK_LOG)
+    found = targets.remote(settings.target, run.access)
+    for case in run.cases:
+        check_route(found.url, case.build_strategy(), case.strategy.name, run.access)
+    return found
 
 
 def calibrate_prompts(run: Run, server: Server, progress: Progress = lambda event, facts: None) -> None:
@@ -37,7 +33,6 @@ def calibrate_prompts(run: Run, server: Server, progress: Progress = lambda even
         return
     plan, (task,), parameters = case.prompts, case.build_mix().tasks, parameters_of(case.reading.parameters)
     progress("counting", {})
-    with given_back_without_plan(run.directory):
-        run.prompts = server.ask(lambda send: calibrated(plan, task, send, parameters))
+    run.prompts = server.ask(lambda send: calibrated(plan, task, send, parameters))
     progress("counted", {})
     run.plan = msgspec.structs.replace(run.plan, cases=[run.with_prompts(case) for case in run.plan.cases])

@@ -116,7 +116,7 @@ def test_single_refusals_do_not_keep_a_server_at_the_pace_that_it_had() -> None:
     assert carried.ok > 0.75 * means(grown, Knee).ok
 
 
-def test_when_a_learnt_pace_ends_the_search_begins_anew() -> None:
+def test_when_a_learnt_pace_ends_the_search_begins_again() -> None:
     """The limit inside saw that more in flight gives no more, which was the pace's doing."""
     grown = Shape("grown", workers=64, duration_s=20.0)
     carried = means(grown, lambda: CarriedLimit(knee, Learnt(6, 0.1, 0.1, 48.0)))

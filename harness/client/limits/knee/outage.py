@@ -93,7 +93,7 @@ class Outage:
         """The rate that the server accepts, if refusals of all returned at once again and again; else infinite."""
         if self._returns < RETURNS_OF_A_RATE or self.period_s < math.inf:
             return math.inf
-        return self._returned_ok / (now - self._returned_since)
+        return self._returned_ok / max(1e-9, now - self._returned_since)
 
     def end(self, now: float) -> None:
         """An attempt is accepted: the outage is over. If it was a spent quota, a period is over, too."""
@@ -111,7 +111,7 @@ class Outage:
         self._ended, self.count = now, 0
 
     def _returned(self, between_s: float, now: float) -> None:
-        if self._rejected and between_s <= max(BETWEEN_MIN_S, BETWEEN * self._lasted_s):
+        if self._rejected and self._follows_closely(between_s):
             self._returns += 1
             self._returned_ok += self.count + 1
         else:
@@ -132,6 +132,9 @@ class Outage:
     def _recurs(self, between_s: float) -> bool:
         """Whether the outage belongs to a quota: it follows the last one closely, or ends with the quota's period."""
         if self.period_s == math.inf:
-            return between_s <= max(BETWEEN_MIN_S, BETWEEN * self._lasted_s)
+            return self._follows_closely(between_s)
         periods = (between_s + self._lasted_s) / self.period_s
         return abs(periods - max(1, round(periods))) <= OFF_MAX
+
+    def _follows_closely(self, between_s: float) -> bool:
+        return between_s <= max(BETWEEN_MIN_S, BETWEEN * self._lasted_s)
