@@ -152,44 +152,6 @@ def test_successes_of_probes_are_no_quota() -> None:
     assert math.isinf(outage.quota_per_s(math.inf))
 
 
-def refusals_of_all(outage: Outage, outcome: Outcome = Outcome.rejected) -> None:
-    """Six times three successes within half a second, and then nothing for a while, at uneven intervals."""
-    for begin in (0.5, 1.1, 2.0, 2.7, 3.9, 4.5):
-        outage.count += 2
-        outage.failed(ended(begin, outcome, streak=3))
-        outage.count += 1
-        outage.end(begin + 0.3)
-
-
-def test_refusals_of_all_that_return_at_once_are_a_rate() -> None:
-    """Five times 3 successes, and the one that ended each, in the 4 s after the first."""
-    outage = Outage()
-    refusals_of_all(outage)
-    assert math.isinf(outage.quota_per_s(math.inf))
-    assert outage.rate_per_s(4.8) == pytest.approx(5.0, abs=0.01)
-    spent(outage, 20.0, 1.0, 100)
-    assert math.isinf(outage.rate_per_s(21.0))
-
-
-def test_connections_that_fail_again_and_again_are_no_rate() -> None:
-    """A server that restarts limits nothing."""
-    outage = Outage()
-    refusals_of_all(outage, Outcome.connection_error)
-    assert math.isinf(outage.rate_per_s(4.8))
-
-
-def test_a_pace_that_is_only_known_to_be_accepted_grows_by_half_until_it_is_refused() -> None:
-    pacing = Pacing(10.0, 0.0, known=False)
-    window(pacing, 0.0, 10.0)
-    assert pacing.rate_per_s == pytest.approx(15.0)
-    window(pacing, 2.1, 15.0)
-    window(pacing, 4.2, 22.5, refused_every=3)
-    assert 14.0 < pacing.rate_per_s < 18.0
-    pacing.begin(6.3)
-    window(pacing, 6.3, pacing.rate_per_s)
-    assert pacing.rate_per_s == pytest.approx(0.9 * 22.5)
-
-
 def test_outages_far_apart_are_no_quota() -> None:
     outage = Outage()
     for restart in range(5):
@@ -270,7 +232,7 @@ def test_a_full_server_is_no_outage() -> None:
 
 @pytest.mark.parametrize("outcome", [Outcome.rejected, Outcome.connection_error, Outcome.timed_out])
 def test_after_an_outage_the_limit_is_what_it_was(outcome: Outcome) -> None:
-    """Whatever kind of failure it was, at once; four start at 1.5 times the rate of four that take 0.1 s."""
+    """Whatever kind of failure it was, at once and without a pace."""
     limit = learnt()
     for k in range(1, 60):
         at = 5.1 + k / 20
@@ -278,21 +240,7 @@ def test_after_an_outage_the_limit_is_what_it_was(outcome: Outcome) -> None:
     assert limit.cause == "outage"
     assert limit.rate_per_s <= 10.0
     limit.update(Sample(Outcome.ok, 9.0, 9.1, 1, 4, 0))
-    assert (limit.value, limit.rate_per_s) == (4, pytest.approx(60.0))
-
-
-def test_after_an_outage_the_pace_is_what_it_was() -> None:
-    """Its windows of refusals say nothing about the rate."""
-    limit = learnt()
-    search = limit._search
-    refusals._pace(search, Pacing(40.0, 5.0), 5.0)
-    limit.update(Sample(Outcome.ok, 5.0, 5.1, 4, 4, 0))
-    for k in range(1, 80):
-        at = 5.1 + k / 10
-        limit.update(Sample(Outcome.rejected, at - 0.005, at, 4, 4, 0, streak=k))
-    limit.update(Sample(Outcome.ok, 14.0, 14.1, 1, 4, 0))
-    assert search.pacing is not None
-    assert (limit.rate_per_s, search.pacing.rate_per_s) == (40.0, 40.0)
+    assert (limit.value, limit.rate_per_s) == (4, math.inf)
 
 
 def test_an_error_of_the_server_bounds_the_rate_at_once() -> None:

@@ -17,7 +17,7 @@ from tests.simulation.limits.expected import AT_MOST
 from tests.simulation.limits.references import SUITE_SEEDS, reference
 from tests.simulation.limits.run import play
 from tests.simulation.limits.score import Scores, scores
-from tests.simulation.limits.server import Shape, shapes
+from tests.simulation.limits.server import shapes
 
 SHAPES = {shape.name: shape for shape in shapes()}
 PLAYED = [name for name, shape in SHAPES.items() if shape.suite]
@@ -117,21 +117,6 @@ def test_a_server_that_limits_a_rate_is_paced() -> None:
     played = play(SHAPES["rate_limit"], new, 7)
     assert 90 < limits[0].rate_per_s < 130
     assert played.ok > 0.97 * 100 * SHAPES["rate_limit"].duration_s
-
-
-def limited(per_s: float, burst: int, service_s: float) -> tuple[float, float]:
-    """The share of a limited rate that is used in 30 s, and refusals for each success; means of six seeds."""
-    shape = Shape("limited", workers=1000, service_s=service_s, rate_per_s=per_s, burst=burst, duration_s=30.0)
-    played = [play(shape, Knee, seed) for seed in range(6)]
-    return fmean(one.ok for one in played) / (30 * per_s + burst), fmean(one.refused / one.ok for one in played)
-
-
-@pytest.mark.parametrize(("per_s", "burst"), [(5.0, 5), (10.0, 2), (2.0, 2)])
-def test_at_a_rate_of_few_a_second_few_are_refused(per_s: float, burst: int) -> None:
-    """One in flight is too many, so each success was followed by a burst: 1 to 7 refusals for each."""
-    used, refused = limited(per_s, burst, 0.1)
-    assert used >= 0.8
-    assert refused <= 1.5
 
 
 def test_work_that_got_longer_is_no_slower_server() -> None:

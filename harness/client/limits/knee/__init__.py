@@ -45,8 +45,7 @@ the limit to what was in flight before the refused attempt, and the bound of the
 again for 3.4 s, growing to 30 s, and not before the server's Retry-After, of which 30 s count at most. Refused three
 times in a row with ever fewer in flight, the server limits a rate, not a number: attempts are then paced (`rate_per_s`,
 pacing.py). If refusals go on at half of the limit or of the pace, they do not depend on the load, and their share is
-tolerated (tolerance.py). A start that is refused before it has measured anything goes on at the lower limit, once it
-may grow again.
+tolerated (tolerance.py).
 
 *Unanswered attempts* (unanswered.py). A time-out comes late, and the attempt holds its slot until then. If the server
 answers others meanwhile, a few per cent of time-outs lower nothing, as a lower limit would cost more answers. While
@@ -57,7 +56,7 @@ number in flight. It is known by failures in a row with no older attempt in flig
 that end without a new one being accepted (search.py): a full server takes a new one for each. The state from before the
 first failure is restored when the server accepts an attempt again; until then probes are sent, at intervals that grow.
 Outages at even intervals are a quota. Attempts are then paced at the rate that is accepted over whole periods, and the
-pace grows once in a period. Refusals of all that return at once five times in a row are a rate, too.
+pace grows once in a period.
 
 *Reports* (reported_queue.py). If the server reports how long requests waited, or answers with streams, the waiting
 attempts are known, and the search is not needed.

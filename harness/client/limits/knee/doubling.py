@@ -64,10 +64,6 @@ def _learn_block(search: Search, sample: Sample) -> bool:
         search.move(2.0 * value, Cause.doubling, now)
         begin.begin(search.value, value)
         return True
-    if not waiting and search.ceiling.holds(now):
-        # Refused before it had measured anything: it waits until it may grow.
-        begin.begin(value, value + 1)
-        return False
     knee = min(value * max(0.0, 1.0 - waiting), begin.best)
     wanted = max(knee + search.seek.queue(knee), START_MIN * min(value, begin.best)) if waiting else float(value)
     search.rest(now)

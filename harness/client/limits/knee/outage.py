@@ -9,8 +9,7 @@ Rules of this file
   3. A probe goes first after 0.1 s; each that fails makes the next interval longer, up to 1 s, or Retry-After.
   4. Outages that follow each other closely and evenly are a quota for a period. Attempts are then paced at the rate
      that was accepted over whole periods, outages included.
-  5. Refusals of all that return at once again and again, at whatever intervals, are a rate of few a second.
-  6. A pace that is a little too high ends in a short outage. If that ends with the period, it corrects the pace.
+  5. A pace that is a little too high ends in a short outage. If that ends with the period, it corrects the pace.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from __future__ import annotations
 import math
 from collections import deque
 
-from harness.client.types import Outcome, Sample
+from harness.client.types import Sample
 
 # Failures in a row that are no accident, where failures are rare.
 LEAST = 3
@@ -27,8 +26,6 @@ HINT_MAX_S = 60.0
 # Outages belong to one quota if no more lies between two of them than this multiple of the outage, or these seconds.
 BETWEEN, BETWEEN_MIN_S = 2.0, 1.0
 PERIODS_OF_A_QUOTA = 3
-# Refusals of all in a row, each hardly after the last, that are a rate.
-RETURNS_OF_A_RATE = 5
 # Share of a period by which the end of an outage may differ from it, as a probe finds it late.
 OFF_MAX = 0.25
 # With fewer successes a period has shown its probe and no quota.
@@ -49,11 +46,6 @@ class Outage:
         self._periods: deque[tuple[float, int]] = deque(maxlen=PERIODS_OF_A_QUOTA)
         # The length of a period; infinite: not known.
         self.period_s = math.inf
-        # Whether all failures since the last outage were refusals.
-        self._rejected = True
-        # Refusals of all that returned at once: their number, what was accepted since the first, and when that ended.
-        self._returns = self._returned_ok = 0
-        self._returned_since = -math.inf
         # How long the last outage lasted, and what was accepted over whole periods.
         self._lasted_s = self._accepted_per_s = 0.0
 
@@ -67,7 +59,6 @@ class Outage:
 
         It begins with `least` failures in a row, or when it is `certain` that nothing is accepted.
         """
-        self._rejected = self._rejected and sample.outcome is Outcome.rejected
         if not self.active:
             if sample.streak < least and not certain:
                 return False
@@ -89,16 +80,9 @@ class Outage:
         # The quota lasted until the outage. Periods that were not spent may lie before that, so less was accepted.
         return min(pace_per_s, max(self._accepted_per_s, pace_per_s * (1.0 - self._lasted_s / self.period_s)))
 
-    def rate_per_s(self, now: float) -> float:
-        """The rate that the server accepts, if refusals of all returned at once again and again; else infinite."""
-        if self._returns < RETURNS_OF_A_RATE or self.period_s < math.inf:
-            return math.inf
-        return self._returned_ok / max(1e-9, now - self._returned_since)
-
     def end(self, now: float) -> None:
         """An attempt is accepted: the outage is over. If it was a spent quota, a period is over, too."""
         between_s, self._lasted_s, whole_s = self._begun - self._ended, now - self._begun, now - self._ended
-        self._returned(between_s, now)
         if self.count < PERIOD_MIN or not self._recurs(between_s):
             self._periods.clear()
             self.period_s = math.inf
@@ -110,19 +94,6 @@ class Outage:
         self.interval_s = 0.0
         self._ended, self.count = now, 0
 
-    def _returned(self, between_s: float, now: float) -> None:
-        if self._rejected and self._follows_closely(between_s):
-            self._returns += 1
-            self._returned_ok += self.count + 1
-        else:
-            self._returns, self._returned_ok, self._returned_since = 0, 0, now
-        self._rejected = True
-
-    def missed(self, begun: float, now: float) -> None:
-        """An outage is over that was taken for a server that is full; it began with the first failure."""
-        self._begun = begun
-        self.end(now)
-
     def _learn_period(self) -> None:
         seconds = [whole_s for whole_s, _ in self._periods]
         if len(seconds) == PERIODS_OF_A_QUOTA and (1.0 - OFF_MAX) * max(seconds) <= (1.0 + OFF_MAX) * min(seconds):
@@ -132,9 +103,6 @@ class Outage:
     def _recurs(self, between_s: float) -> bool:
         """Whether the outage belongs to a quota: it follows the last one closely, or ends with the quota's period."""
         if self.period_s == math.inf:
-            return self._follows_closely(between_s)
+            return between_s <= max(BETWEEN_MIN_S, BETWEEN * self._lasted_s)
         periods = (between_s + self._lasted_s) / self.period_s
         return abs(periods - max(1, round(periods))) <= OFF_MAX
-
-    def _follows_closely(self, between_s: float) -> bool:
-        return between_s <= max(BETWEEN_MIN_S, BETWEEN * self._lasted_s)

@@ -5,15 +5,12 @@ Rules of this file
   2. A window with refusals lowers the pace to the accepted rate, by 30 % at most: one bad moment is not the rate. At
      the accepted rate a limited server refuses hardly any; if the next window has refusals too, the pace falls by 30 %.
   3. Up to 90 % of the pace at which refusals last began, it is regained by half in each window; then it grows slowly.
-     A first pace that is only known to be accepted grows by half until it is refused.
   4. A pace that was not used has shown nothing, and does not grow. That of a quota grows once in a period.
   5. A server that limits a rate refuses nothing at half of what it accepted. If refusals go on there, sending less does
      not help (`in_vain`; tolerance.py).
 """
 
 from __future__ import annotations
-
-import math
 
 from harness.client.limits.knee.ceiling import OVERLOAD
 from harness.client.limits.knee.tolerance import SHARE_MAX, SOME
@@ -35,22 +32,15 @@ LEAST, POOLED = 3, 30
 
 
 class Pacing:
-    """The rate at which attempts start.
+    """The rate at which attempts start; `period_s` is that of a quota, if it is one."""
 
-    Args:
-        rate_per_s: At first.
-        now: Seconds of the caller's clock.
-        period_s: Of a quota; 0: it is a rate.
-        known: Whether that is the rate that the server accepts, or only one that it accepts at least.
-    """
-
-    def __init__(self, rate_per_s: float, now: float, period_s: float = 0.0, known: bool = True) -> None:
+    def __init__(self, rate_per_s: float, now: float, period_s: float = 0.0) -> None:
         self.rate_per_s = rate_per_s
         self._period_s = period_s
         # A quota shows only at the end of its period that the pace is too high.
         self._grows_at = now + period_s
         # The pace at which refusals last began.
-        self._refused_per_s = rate_per_s if known else math.inf
+        self._refused_per_s = rate_per_s
         self._falling = False
         self._step = STEP
         self._first_per_s = rate_per_s

@@ -8,11 +8,7 @@ import math
 from harness.client.cause import Cause
 from harness.client.limits.knee.pacing import Pacing
 from harness.client.limits.knee.search import BURST, BeforeFailures, Search
-from harness.client.limits.knee.window import LATENCY_MIN_S
 from harness.client.types import Outcome, Sample
-
-# Weight of a latency while there is no measurement.
-FADES = 0.25
 
 
 def refused(search: Search, sample: Sample, current: bool) -> bool:
@@ -45,11 +41,7 @@ def refused(search: Search, sample: Sample, current: bool) -> bool:
 
 def lower(search: Search, now: float) -> None:
     """Lower the limit to what was accepted. If that was done repeatedly, the server limits a rate: pace attempts."""
-    if search.phase == "start" and search.begin.fastest is None:
-        # The first attempts were a burst, and nothing is measured yet.
-        search.begin.block = None
-    else:
-        search.rest(now)
+    search.rest(now)
     search.own_knee.clear()
     search.unanswered.lowered()
     least = search.ceiling.cut(search.value, now)
@@ -60,11 +52,12 @@ def lower(search: Search, now: float) -> None:
     if least or len(search.done) < 2:
         search.move(float(least), Cause.refused, now)
         return
-    _pace(search, Pacing(len(search.done) / max(1e-9, now - search.done[0]), now), now)
+    _pace(search, len(search.done) / max(1e-9, now - search.done[0]), now)
 
 
-def _pace(search: Search, pacing: Pacing, now: float) -> None:
-    search.pacing, search.rate_per_s = pacing, pacing.rate_per_s
+def _pace(search: Search, rate_per_s: float, now: float, period_s: float = 0.0) -> None:
+    search.pacing = Pacing(rate_per_s, now, period_s)
+    search.rate_per_s = rate_per_s
     # The pace is the bound now, so the number in flight must not be one.
     search.ceiling.lift()
     search.move(max(2.0 * search.value + 4, search.ceiling.cut_from), Cause.paced, now)
@@ -116,9 +109,6 @@ def accepted(search: Search, before: BeforeFailures, sample: Sample) -> bool:
     If nothing was accepted for a while, go on as before that. An older attempt that ends meanwhile shows nothing.
     """
     now = sample.done
-    if search.phase == "start" and search.begin.fastest is None and not search.reported_queue.is_followed:
-        # Nothing was measured, and the bound of the rate needs some latency.
-        search.latency_s += FADES * (max(LATENCY_MIN_S, sample.latency_s) - search.latency_s)
     if search.outage.active and sample.sent > before.at:
         search.outage.end(now)
     elif not before.had_room(sample):
@@ -126,31 +116,23 @@ def accepted(search: Search, before: BeforeFailures, sample: Sample) -> bool:
             search.before_failures = None
             search.bound_bursts(search.value)
         return search.outage.active
-    else:
-        search.outage.missed(before.at, now)
     search.before_failures = None
     _restore(search, before, now)
     pace_per_s = math.inf if search.pacing is None else search.pacing.rate_per_s
     quota_per_s = search.outage.quota_per_s(pace_per_s)
     if quota_per_s < pace_per_s:
-        _pace(search, Pacing(quota_per_s, now, search.outage.period_s), now)
-        return True
-    rate_per_s = search.outage.rate_per_s(now)
-    if rate_per_s < pace_per_s:
-        _pace(search, Pacing(rate_per_s, now, known=False), now)
+        _pace(search, quota_per_s, now, search.outage.period_s)
     return True
 
 
 def _state(search: Search, first: Sample) -> BeforeFailures:
-    ceiling, pacing = copy.copy(search.ceiling), copy.copy(search.pacing)
-    moves = search.wanted, search.phase, ceiling, pacing, search.rate_per_s
+    ceiling = copy.copy(search.ceiling)
+    moves = search.wanted, search.phase, ceiling, search.pacing, search.rate_per_s
     return BeforeFailures(first.done, first.in_flight, *moves)
 
 
 def _restore(search: Search, before: BeforeFailures, now: float) -> None:
     search.ceiling, search.pacing, search.rate_per_s = before.ceiling, before.pacing, before.rate_per_s
-    # What was just refused gets no burst.
-    search.ceiling.met = True
     search.done.clear()
     if search.pacing is not None:
         search.pacing.begin(now)
