@@ -1,7 +1,8 @@
 """Fits and verifies our own model server: `python -m tests.bench.fit_models [--task NAME] [--save]`.
 
-Each task is served with random weights, fitted with stamps, and verified. With `--save` a profile that is supported is
-written to mock_server/profiles. It needs the model extra, a machine without other load, and about ten minutes a task.
+Each task is served with random weights, fitted with stamps, and verified; profile and report stay in runs/fitted. With
+`--save` a profile that is supported is written to mock_server/profiles, too. It needs the model extra, a machine without
+other load, and about ten minutes a task.
 """
 
 from __future__ import annotations
@@ -11,12 +12,12 @@ import json
 import shutil
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+OUT = Path("runs/fitted")
 PROFILES = Path(__file__).parents[2] / "mock_server" / "profiles"
 TASKS = {
     "similarity": ("fitted-minilm-similarity", "similarity", "6:120"),
@@ -52,8 +53,10 @@ def main() -> None:
     for name in asked.task or TASKS:
         profile, task, lengths = TASKS[name]
         print(f"== {name} {time.strftime('%H:%M:%S')}", flush=True)
-        with tempfile.TemporaryDirectory() as where, served(name) as url:
-            path = Path(where) / f"{profile}.toml"
+        where = OUT / name
+        where.mkdir(parents=True, exist_ok=True)
+        with served(name) as url:
+            path = where / f"{profile}.toml"
             of = ["--target", url, "--task", task, "--lengths", lengths]
             more = ["--black-box"] if asked.black_box else []
             fit = ["fit", *of, *more, "--out", str(path), "--records", f"{where}/fit", "--time", asked.time, "--quiet"]
@@ -61,7 +64,7 @@ def main() -> None:
                 continue
             print(f"{name}: fitted {time.strftime('%H:%M:%S')}", flush=True)
             verify = ["verify", "--server", str(path), *of, "--out", f"{where}/verify", "--duration", asked.duration]
-            code = _command([*verify, "--quiet"])
+            code = _command([*verify, "--overwrite", "--quiet"])
             print(f"{name}: exit code {code}", flush=True)
             if asked.save and code == 0:
                 shutil.copy(path, PROFILES)
