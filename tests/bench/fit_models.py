@@ -1,8 +1,8 @@
 """Fits and verifies our own model server: `python -m tests.bench.fit_models [--task NAME] [--save]`.
 
 Each task is served with random weights, fitted with stamps, and verified; profile and report stay in runs/fitted. With
-`--save` a profile that is supported is written to mock_server/profiles, too. It needs the model extra, a machine without
-other load, and about ten minutes a task.
+`--save` a profile that is supported is written to mock_server/profiles, too. It needs the model extra, a machine
+without other load, and about ten minutes a task.
 """
 
 from __future__ import annotations
