@@ -18,10 +18,11 @@ from pathlib import Path
 import pytest
 
 from harness.client.errors import BadResponse, SettingError
+from harness.client.tasks.http import Http
 from harness.client.transport import async_http, blocking, held_bytes
 from harness.client.transport.blocking import BlockingTransport
 from harness.client.transport.lean import body as lean_body
-from harness.client.types import Outcome
+from harness.client.types import Item, Outcome
 from tests.http.misbehaving import GOOD, RESET, SSE, Misbehaving, chunked, head, misbehaving
 from tests.http.test_transport_outcomes import STREAMED, TRANSPORTS, Transport, plain, stream
 
@@ -248,6 +249,24 @@ async def test_a_stream_in_gzip_is_read(server: Misbehaving, kind: Transport) ->
     server.on("/annotate", head("200 OK", len(body), "Content-Encoding: gzip"), body[:20], 0.01, body[20:])
     async with kind(server.url) as send:
         assert (await send(stream())).answers == ("a b",)
+
+
+@pytest.mark.parametrize("kind", TRANSPORTS)
+@pytest.mark.parametrize("whole", [False, True])
+async def test_a_stream_in_gzip_that_broke_off_is_no_answer(server: Misbehaving, kind: Transport, whole: bool) -> None:
+    """It ends with its connection, after a whole event: only gzip's own end says whether that was all."""
+    pack = zlib.compressobj(wbits=31)
+    body = pack.compress(b"data: a\n\ndata: b\n\n") + pack.flush(zlib.Z_FINISH if whole else zlib.Z_SYNC_FLUSH)
+    server.on("/tokens", head("200 OK", None, "Connection: close", "Content-Encoding: gzip") + body)
+    task = Http(text='path = "/tokens"\nstream = { end = "close" }\nbody = { a = "{{ a }}" }\n')
+    async with kind(server.url) as send:
+        response = await send(task.request((Item(0, task.parse({"a": 1}), task),)))
+    assert len(response.chunks) == 2
+    if whole:
+        assert (response.outcome, response.answers) == (OK, ("ab",))
+    else:
+        assert (response.outcome, response.answers) == (BAD, ())
+        assert "gzip that broke off" in (response.error or "")
 
 
 @pytest.mark.parametrize("kind", TRANSPORTS)

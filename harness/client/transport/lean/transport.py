@@ -278,7 +278,7 @@ class LeanTransport(AttemptSend):
             stopped(request, response, events.events)
             return
         if not events.is_over:
-            events.events += events.splitter.close()
+            events.close()
         response.answers = answers_of(request, events.splitter, events.events)
         response.outcome = Outcome.ok
 
