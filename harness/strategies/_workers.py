@@ -5,9 +5,11 @@ The outbox alone also serves the other strategies whose requests are tasks.
 Rules of this file
   1. An item is taken from the queue only when a slot of the gate is free, so urgent items can overtake till then.
   2. While an item is queued, at least one worker is available for it: idle, about to read the queue, or waiting for a
-     vacancy. So there are as many workers as slots and one spare, which at once takes the slot of a request that sleeps
-     between two attempts. Further workers are started only to replace workers whose requests sleep.
+     vacancy or for the reader. So there are as many workers as slots and one spare, which at once takes the slot of a
+     request that sleeps between two attempts. Further workers are started only to replace workers whose requests sleep.
   3. Sleeping requests are bounded too: at most `outstanding(limit)` items are between the queue and the outbox.
+  4. No item is taken while `outstanding(limit)` results wait for the reader, of the largest limit that there was. So a
+     slow reader holds up the intake, and memory is bounded by the queue and twice that number.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable
 from itertools import count
 from typing import Protocol
 
@@ -65,10 +67,17 @@ class _ByPriority:
 
 
 class Outbox:
-    """An unbounded channel with one reader; its size is bounded by the requests in flight of its writers."""
+    """A channel with one reader. It holds what its writers had in flight and, if they wait while it is full, no more.
 
-    def __init__(self) -> None:
+    Args:
+        most: The number of waiting results, at least 1, from which on it is full. Default None: it never is.
+    """
+
+    def __init__(self, most: Callable[[], int] | None = None) -> None:
         self.waiting: deque[Result] = deque()
+        self.stalled: deque[asyncio.Future[None]] = deque()
+        """Writers that wait for the reader; only while results wait for it, too."""
+        self._most = most
         self._wake: asyncio.Future[None] | None = None
         self._closed = False
         self._error: BaseException | None = None
@@ -77,6 +86,29 @@ class Outbox:
         """Hand a result over; never waits."""
         self.waiting.append(result)
         self._notify()
+
+    @property
+    def full(self) -> bool:
+        """Whether writers should begin nothing new."""
+        return self._most is not None and len(self.waiting) >= self._most()
+
+    async def drained(self) -> None:
+        """Wait until the reader has made room."""
+        while self.full:
+            stalled = asyncio.get_running_loop().create_future()
+            self.stalled.append(stalled)
+            await stalled
+
+    def resume(self) -> None:
+        """A result was taken: if there is room, a writer goes on; after the last result all do."""
+        if self.full:
+            return
+        while self.stalled:
+            stalled = self.stalled.popleft()
+            if not stalled.done():
+                stalled.set_result(None)
+                if self.waiting:
+                    return
 
     def close(self, error: BaseException | None = None) -> None:
         """End the channel; the first error given is raised in the reader after the last result."""
@@ -100,7 +132,10 @@ class Outbox:
     async def __aiter__(self) -> AsyncIterator[Result]:
         while await self.more():
             while self.waiting:
-                yield self.waiting.popleft()
+                result = self.waiting.popleft()
+                if self.stalled:
+                    self.resume()
+                yield result
 
 
 class Workers:
@@ -120,7 +155,7 @@ class Workers:
         # The producer is woken for several items at once, not for each.
         self._refill_at = queue_size // 2
         self._queue: _Queue = _ByPriority(patience) if by_priority else _Fifo()
-        self._outbox = Outbox()
+        self._outbox = Outbox(lambda: outstanding(gate.limit.value))
         # In order of their start, so that a stop is repeatable.
         self._tasks: dict[asyncio.Task[None], None] = {}
         self._idle: deque[asyncio.Future[None]] = deque()
@@ -134,12 +169,15 @@ class Workers:
         """Results as they complete; closing the iterator early cancels the requests in flight."""
         producer = asyncio.create_task(self._produce(items))
         outbox = self._outbox
-        ready = outbox.waiting
+        ready, stalled = outbox.waiting, outbox.stalled
         try:
             # A further generator in between would cost each result a tenth of its strategy.
             while await outbox.more():
                 while ready:
-                    yield ready.popleft()
+                    result = ready.popleft()
+                    if stalled:
+                        outbox.resume()
+                    yield result
         finally:
             leftover = [producer, *self._tasks]
             for task in leftover:
@@ -185,10 +223,18 @@ class Workers:
         return False
 
     async def _work(self) -> None:
-        gate, queue = self._gate, self._queue
+        gate, queue, outbox = self._gate, self._queue, self._outbox
+        unread, most = outbox.waiting, 0
         while True:
             if not gate.vacant:
                 await gate.vacancy()
+            if len(unread) >= most:
+                # It is asked for only here, because that costs more than the comparison.
+                most = outstanding(gate.limit.value)
+                if outbox.full:
+                    await outbox.drained()
+                    # The slot was not reserved.
+                    continue
             self._searching -= 1
             if not queue:
                 if self._ended:
@@ -203,7 +249,7 @@ class Workers:
             if queue:
                 self._employ()
             response = await self._call(request_for(item))
-            self._outbox.put(result_of(item, response))
+            outbox.put(result_of(item, response))
             self._searching += 1
 
     def _left(self, task: asyncio.Task[None]) -> None:

@@ -66,14 +66,17 @@ class AdaptiveBatch:
 
 
 class _Run:
-    """One stream: a producer, a queue of at most two rounds of batches, a worker for each request in flight."""
+    """One stream: a producer, a queue of at most two rounds of batches, a worker for each request in flight.
+
+    No batch is taken while two rounds of results wait for the reader.
+    """
 
     def __init__(self, call: Send, settings: AdaptiveBatch) -> None:
         self._call = call
         self._settings = settings
         self._size = BatchSize(settings.size, settings.minimum, settings.maximum, settings.low_s, settings.high_s)
         self._queue: deque[Item] = deque()
-        self._outbox = Outbox()
+        self._outbox = Outbox(lambda: self._room)
         self._changed = asyncio.Condition()
         self._ended = False
         self._single: list[Task] = []  # tasks whose API accepts one item per request
@@ -123,6 +126,8 @@ class _Run:
 
     async def _work(self) -> None:
         while True:
+            if self._outbox.full:
+                await self._outbox.drained()
             async with self._changed:
                 await self._changed.wait_for(lambda: bool(self._queue) or self._ended)
                 if not self._queue:

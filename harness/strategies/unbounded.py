@@ -14,7 +14,10 @@ from harness.strategies._workers import Outbox
 
 @dataclass(frozen=True)
 class Unbounded:
-    """Every item at once, each with a task and a connection: fast until client or server is overloaded."""
+    """Every item at once, each with a task and a connection: fast until client or server is overloaded.
+
+    Memory is not bounded either: the input is read as fast as it comes, and a result waits as long as nobody reads it.
+    """
 
     blocking: ClassVar[bool] = False
 

@@ -18,10 +18,11 @@ from pathlib import Path
 import pytest
 
 from harness.client.errors import BadResponse, SettingError
+from harness.client.tasks.http import Http
 from harness.client.transport import async_http, blocking, held_bytes
 from harness.client.transport.blocking import BlockingTransport
 from harness.client.transport.lean import body as lean_body
-from harness.client.types import Outcome
+from harness.client.types import Item, Outcome
 from tests.http.misbehaving import GOOD, RESET, SSE, Misbehaving, chunked, head, misbehaving
 from tests.http.test_transport_outcomes import STREAMED, TRANSPORTS, Transport, plain, stream
 
@@ -115,10 +116,10 @@ async def test_every_transport_has_the_same_outcome(
 
 
 class Closing:
-    """Answers `answers` requests of a connection; the next one is read, and the connection closed without a word."""
+    """Answers `answers` requests of a connection; the next is read, and `after_s` later closed without a word."""
 
-    def __init__(self, answers: int, *, reset: bool = False) -> None:
-        self.answers, self.reset = answers, reset
+    def __init__(self, answers: int, *, reset: bool = False, after_s: float = 0.0) -> None:
+        self.answers, self.reset, self.after_s = answers, reset, after_s
         self.read = self.connections = 0
         self.tasks: set[asyncio.Task[None]] = set()
 
@@ -133,6 +134,7 @@ class Closing:
                 if index < self.answers:
                     writer.write(head() + GOOD)
                     await writer.drain()
+            await asyncio.sleep(self.after_s)
             if self.reset:
                 sock = writer.get_extra_info("socket")
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
@@ -188,8 +190,8 @@ async def test_what_is_not_a_close_of_an_idle_connection_is_not_sent_again(
 
 @pytest.mark.parametrize("kind", TRANSPORTS)
 async def test_a_time_out_counts_from_the_first_of_two_sendings(kind: Transport) -> None:
-    """What was left of the time when the idle close was seen is all that the second has."""
-    silent = Closing(1)
+    """What was left of the time when the idle close was seen is all that the second has: here 0.4 s of 1 s."""
+    silent = Closing(1, after_s=0.6)
     inner = silent.handle
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -200,12 +202,14 @@ async def test_a_time_out_counts_from_the_first_of_two_sendings(kind: Transport)
             await inner(reader, writer)
 
     silent.handle = handle  # type: ignore[method-assign]
-    async with silent.serve() as url, kind(url, timeout_s=0.5) as send:
+    async with silent.serve() as url, kind(url, timeout_s=1.0) as send:
         assert (await send(plain())).outcome is OK
+        # Longer than the time-out, so that no timer of the first request still runs.
+        await asyncio.sleep(1.1)
         late = await send(plain())
     assert late.outcome is Outcome.timed_out
     assert late.attempts == 2
-    assert 0.4 <= late.done - late.first_sent <= 2.0
+    assert 0.95 <= late.done - late.first_sent < 1.5, "the whole time for the second would be 1.6 s"
 
 
 ENDED = [
@@ -245,6 +249,24 @@ async def test_a_stream_in_gzip_is_read(server: Misbehaving, kind: Transport) ->
     server.on("/annotate", head("200 OK", len(body), "Content-Encoding: gzip"), body[:20], 0.01, body[20:])
     async with kind(server.url) as send:
         assert (await send(stream())).answers == ("a b",)
+
+
+@pytest.mark.parametrize("kind", TRANSPORTS)
+@pytest.mark.parametrize("whole", [False, True])
+async def test_a_stream_in_gzip_that_broke_off_is_no_answer(server: Misbehaving, kind: Transport, whole: bool) -> None:
+    """It ends with its connection, after a whole event: only gzip's own end says whether that was all."""
+    pack = zlib.compressobj(wbits=31)
+    body = pack.compress(b"data: a\n\ndata: b\n\n") + pack.flush(zlib.Z_FINISH if whole else zlib.Z_SYNC_FLUSH)
+    server.on("/tokens", head("200 OK", None, "Connection: close", "Content-Encoding: gzip") + body)
+    task = Http(text='path = "/tokens"\nstream = { end = "close" }\nbody = { a = "{{ a }}" }\n')
+    async with kind(server.url) as send:
+        response = await send(task.request((Item(0, task.parse({"a": 1}), task),)))
+    assert len(response.chunks) == 2
+    if whole:
+        assert (response.outcome, response.answers) == (OK, ("ab",))
+    else:
+        assert (response.outcome, response.answers) == (BAD, ())
+        assert "gzip that broke off" in (response.error or "")
 
 
 @pytest.mark.parametrize("kind", TRANSPORTS)

@@ -244,6 +244,8 @@ class HttpTransport(AttemptSend):
             # A stream that is cut off has begun all the same.
             _stamp(response, stamps)
         if not ended:
+            if decode is not None:
+                decode.close()
             events += splitter.close()
         response.done = self._now()
         if len(stamps) == stop_after:

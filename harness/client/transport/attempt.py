@@ -64,7 +64,7 @@ class Expiry(Generic[T]):
         self.timer: asyncio.TimerHandle | None = None
 
     def watch(self, one: T, now: float) -> None:
-        """One begins."""
+        """One begins now. An earlier instant would be of no effect: the timer follows the order of the calls."""
         self.watched[one] = now
         if self.timer is None:
             self.start()

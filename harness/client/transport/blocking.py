@@ -6,7 +6,8 @@ Rules of this file
   2. Stamps are taken in the thread, with `time.monotonic`: the clock of uvloop and of asyncio.
   3. The timeout is of the whole exchange. A socket's own timeout counts from byte to byte, so before every read it is
      set to the rest.
-  4. Giving up shuts the socket, so the thread returns at once and is free; only connecting cannot be interrupted.
+  4. Giving up shuts the socket, so the thread returns at once and is free. Only the opening of the socket cannot be
+     interrupted; the answer of a proxy and the handshake of TLS can.
   5. A connection is used again only if it is in step (see `answer_reader`) and silent. A kept connection
      that turns out to be closed before a byte of the answer came is replaced once, if the request is idempotent
      (RFC 9110, section 9.2.2); the lost attempt is counted in `previous`.
@@ -197,15 +198,24 @@ class BlockingTransport:
             sock = connected(self._origin.host, self._origin.port, exchange)
         else:
             sock = connected(self._proxy.host, self._proxy.port, exchange)
-        if self._origin.tls is None:
-            return sock
+        return sock if self._origin.tls is None else self._secured(exchange, sock)
+
+    def _secured(self, exchange: Exchange, sock: socket.socket) -> socket.socket:
+        """TLS to the server over this connection, which may lead to a proxy. The exchange can be given up meanwhile."""
+        assert self._origin.tls is not None  # noqa: S101 - the caller has looked
         try:
+            exchange.through(sock)
             if self._proxy is not None:
-                tunnel(sock, self._origin.host, self._origin.port, self._proxy.authorization)
-            return self._origin.tls.wrap_socket(sock, server_hostname=self._origin.host)
+                tunnel(exchange, sock, self._origin.host, self._origin.port, self._proxy.authorization)
+            # It takes the socket over, so the handshake is made when the exchange has the new one.
+            sock = self._origin.tls.wrap_socket(sock, server_hostname=self._origin.host, do_handshake_on_connect=False)
+            exchange.through(sock)
+            sock.do_handshake()
         except BaseException:
+            exchange.sock = None
             sock.close()
             raise
+        return sock
 
     def _put_back(self, link: Link, reusable: bool) -> None:
         if reusable:

@@ -42,13 +42,18 @@ class Exchange:
         sock = self.sock
         if sock is None:
             return
-        with contextlib.suppress(OSError):  # it is closed already
+        with contextlib.suppress(OSError, ValueError):  # it is closed already, or TLS is just taking it over
             # The plain socket: TLS would first drop its session, and gevent would wake the hub of another thread.
             bare = _socket.socket(fileno=sock.fileno())
             try:
                 bare.shutdown(socket.SHUT_RDWR)
             finally:
                 bare.detach()
+
+    def through(self, sock: socket.socket) -> None:
+        """Go on with this socket, for the time that is left; raises as `allow`."""
+        self.sock = sock
+        self.allow()
 
     def allow(self) -> None:
         """Set the socket's timeout to the remaining time; raises TimeoutError if none is left."""
@@ -129,8 +134,6 @@ def connected(host: str, port: int, exchange: Exchange) -> socket.socket:
             sock.settimeout(max(1e-3, left_s / (len(addresses) - index)))
             sock.connect(address)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            # For the handshake of TLS.
-            sock.settimeout(max(1e-3, exchange.until - time.monotonic()))
         except OSError as error:
             first = first or error
             if sock is not None:
@@ -152,15 +155,20 @@ def connected_unix(path: str, exchange: Exchange) -> socket.socket:
     return sock
 
 
-def tunnel(sock: socket.socket, host: str, port: int, authorization: str | None) -> None:
-    """Ask a proxy for a connection to the server; raises OSError if it refuses."""
+def tunnel(exchange: Exchange, sock: socket.socket, host: str, port: int, authorization: str | None) -> None:
+    """Ask a proxy, at the socket of the exchange, for a connection to the server; raises OSError if it refuses."""
     at = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     line = f"CONNECT {at} HTTP/1.1\r\nHost: {at}\r\n"
     if authorization:
         line += f"Proxy-Authorization: {authorization}\r\n"
     sock.sendall(f"{line}\r\n".encode())
+
+    def one_byte(_: int) -> bytes:
+        exchange.allow()
+        return sock.recv(1)
+
     # Byte by byte at the end of the head: what follows belongs to TLS.
-    reader = AnswerReader(lambda size: sock.recv(1))
+    reader = AnswerReader(one_byte)
     try:
         reader.head()
     except BadResponse as error:

@@ -87,6 +87,12 @@ class EventBody:
                 self.is_over = True
                 return
 
+    def close(self) -> None:
+        """The body is over, without an end of its stream before it; raises BadResponse if its encoding broke off."""
+        if self._decode is not None:
+            self._decode.close()
+        self.events += self.splitter.close()
+
     @property
     def is_stopped(self) -> bool:
         """Whether the client itself ended the stream."""

@@ -22,7 +22,7 @@ from typing import Self
 from harness.client.cancellation import attach
 from harness.client.errors import BadResponse, SettingError
 from harness.client.task_calls import answers_of, checked_answers, plain_answers_of, stopped
-from harness.client.transport.attempt import AttemptSend, Expiry, fail, timed_out
+from harness.client.transport.attempt import AttemptSend, Expiry, Watch, fail, timed_out
 from harness.client.transport.connection_errors import connection_fault
 from harness.client.transport.lean.body import EventBody, refused_text
 from harness.client.transport.lean.connection import Connection
@@ -190,19 +190,19 @@ class LeanTransport(AttemptSend):
             timed_out(response, response.sent, self._now())
 
     async def _again(self, pool: Pool, request: Request, response: Response) -> Response:
-        """Send again, after the server had closed an idle connection; its time-out counts from the first sending."""
-        timeouts = self._timeouts
-        # `__aenter__` made it.
-        assert timeouts is not None  # noqa: S101
-        watch = timeouts.begin(response.sent)
-        sooner = self._loop.call_at(request.deadline, watch.expire) if request.deadline < watch.when else None
+        """Send again, after the server had closed an idle connection; its time-out counts from the first sending.
+
+        It has a timer of its own: `Timeouts` is only for requests that begin now.
+        """
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101 - transports are only called from tasks
+        watch = Watch(task, min(request.deadline, response.sent + self._timeout_s))
+        timer = self._loop.call_at(watch.when, watch.expire)
         self._send_again(pool, request, response)
         try:
             return await self._watched(request, response, watch)
         finally:
-            timeouts.end(watch)
-            if sooner is not None:
-                sooner.cancel()
+            timer.cancel()
 
     async def _exchange(self, request: Request, response: Response) -> None:
         pool = self._pool
@@ -278,7 +278,7 @@ class LeanTransport(AttemptSend):
             stopped(request, response, events.events)
             return
         if not events.is_over:
-            events.events += events.splitter.close()
+            events.close()
         response.answers = answers_of(request, events.splitter, events.events)
         response.outcome = Outcome.ok
 
