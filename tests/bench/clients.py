@@ -204,32 +204,25 @@ def without_locust(url: str, seconds: float, rate: float | None = None) -> Measu
 
 
 def fast_http_user(url: str, seconds: float) -> Measured:
-    """Locust's own quick user."""
+    """Locust's own quick user; none of its requests may fail."""
     with tempfile.NamedTemporaryFile() as body:
         body.write(msgspec.json.encode(PAIR))
         body.flush()
+        users, span = str(IN_FLIGHT), f"{max(1, round(seconds))}s"
         line = [sys.executable, "-m", "locust", "-f", str(Path(__file__).with_name("fast_http.py")), "--headless"]
-        line += [
-            "--host",
-            url,
-            "-u",
-            str(IN_FLIGHT),
-            "-r",
-            str(IN_FLIGHT),
-            "-t",
-            f"{max(1, round(seconds))}s",
-            "--only-summary",
-        ]
+        line += ["--host", url, "-u", users, "-r", users, "-t", span, "--only-summary"]
         environment = {**os.environ, "PACELINE_BENCH_BODY": body.name}
-        done = subprocess.run(line, env=environment, capture_output=True, text=True, check=True)
-    words = next(text for text in done.stdout.splitlines() if text.startswith("cpu_us_per_request")).split()
-    requests = float(words[5])
-    return {
-        "requests": requests,
-        "seconds": seconds,
-        "cpu_s": float(words[1]) * requests / 1e6,
-        "rss_mb": float(words[7]),
-    }
+        done = subprocess.run(line, env=environment, capture_output=True, text=True, check=True, timeout=60 + seconds)
+    return of_fast_http(done.stdout, seconds)
+
+
+def of_fast_http(said: str, seconds: float) -> Measured:
+    """The figures that `fast_http.py` printed. Raises AssertionError if a request failed."""
+    words = next(text for text in said.splitlines() if text.startswith("cpu_us_per_request")).split()
+    found = {name: float(value) for name, value in zip(words[::2], words[1::2], strict=True)}
+    assert found["failures"] == 0, f"{found['failures']:.0f} of {found['requests']:.0f} requests failed"
+    cpu_s = found["cpu_us_per_request"] * found["requests"] / 1e6
+    return {"requests": found["requests"], "seconds": seconds, "cpu_s": cpu_s, "rss_mb": found["rss_mb"]}
 
 
 CLIENTS: dict[str, Callable[[str, float], Measured]] = {
