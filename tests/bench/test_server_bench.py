@@ -35,7 +35,7 @@ def cpu_us(port: int, process: psutil.Process) -> float:
     """CPU of a server's process for one small request, over a second of them on 32 connections."""
     before = sum(process.cpu_times()[:2])
     latencies, _, _ = uvloop.run(closed_loop(port, request("/similarity", PAIR), 32, 1.0))
-    return 1e6 * (sum(process.cpu_times()[:2]) - before) / len(latencies)
+    return float(1e6 * (sum(process.cpu_times()[:2]) - before) / len(latencies))
 
 
 def test_null_costs_a_few_times_what_fixed_bytes_cost(benchmark: Benchmark) -> None:
