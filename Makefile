@@ -69,7 +69,7 @@ pytest: $(COLLECTED)
 
 bench: $(TESTED)
 	$(BIN)/python -W ignore -m tests.bench
-	$(BIN)/pytest tests/bench -q --benchmark-only -o addopts="--strict-markers -p no:locust"
+	$(BIN)/pytest tests/bench -v --no-header --benchmark-only --benchmark-quiet -o console_output_style=times -o addopts="--strict-markers -p no:locust"
 
 docs: $(TESTED)
 	$(BIN)/python -m mock_server.docs_tables docs/servers.md

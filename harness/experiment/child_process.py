@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import psutil
 
 from harness import plugins
 from harness.client.transport.endpoint import AUTHORIZATION_VARIABLE
@@ -92,6 +93,8 @@ def play(
 ) -> TrialEnd:
     """Run the child to its end. On KeyboardInterrupt it stops and drains; its records are kept.
 
+    None of its processes outlives this call: workers whose master was killed stop and drain, too.
+
     `authorization` and `connection` are credentials and settings of the connection, for the child's environment.
     """
     records, stem = Path(trial.records), slug(trial.name, trial.repeat, 0)
@@ -114,14 +117,18 @@ def play(
     watcher = _Watcher(read_fd, watch)
     interrupted = False
     try:
-        watcher.until_end(child, None)
+        watcher.until(lambda: child.poll() is not None)
     except KeyboardInterrupt:
         interrupted = True
         _stop(child, watcher, trial.drain_s + KILL_AFTER_S)
     finally:
-        os.close(read_fd)
-        if child.poll() is None:
-            _kill(child)
+        try:
+            if trial.processes > 1 and child.poll() is not None:
+                interrupted |= _stop_workers(child.pid, case_file, watcher, trial.drain_s + KILL_AFTER_S)
+        finally:
+            os.close(read_fd)
+            if child.poll() is None:
+                _kill(child)
     return TrialEnd(child.returncode, interrupted, log)
 
 
@@ -129,7 +136,47 @@ def _stop(child: subprocess.Popen[bytes], watcher: _Watcher, grace_s: float) -> 
     """Send SIGTERM and wait for the drain; a second Ctrl-C ends the wait."""
     child.send_signal(signal.SIGTERM)
     with contextlib.suppress(KeyboardInterrupt):
-        watcher.until_end(child, time.monotonic() + grace_s)
+        watcher.until(lambda: child.poll() is not None, time.monotonic() + grace_s)
+
+
+def _stop_workers(group: int, case_file: Path, watcher: _Watcher, grace_s: float) -> bool:
+    """The same for the workers that a master left when it was killed, which then are killed; whether Ctrl-C came."""
+    if not (left := _workers(group, case_file)):
+        return False
+    interrupted = False
+    try:
+        _signal(left, signal.SIGTERM)
+        watcher.until(lambda: not _workers(group, case_file), time.monotonic() + grace_s)
+    except KeyboardInterrupt:
+        interrupted = True
+    finally:
+        _signal(_workers(group, case_file), signal.SIGKILL)
+    return interrupted
+
+
+def _workers(group: int, case_file: Path) -> list[psutil.Process]:
+    """The processes of a process group that run and play this case.
+
+    When a group is gone its number may be another's, so the case's file has to be in the environment. Nobody may wait
+    for a process whose parent was killed, so one that has ended counts as gone before its number is free.
+    """
+    found = []
+    for pid in psutil.pids():
+        with contextlib.suppress(ProcessLookupError, PermissionError, psutil.Error):
+            if os.getpgid(pid) != group:
+                continue
+            process = psutil.Process(pid)
+            ended = process.status() == psutil.STATUS_ZOMBIE
+            if not ended and process.environ().get(TRIAL_VARIABLE) == str(case_file):
+                found.append(process)
+    return found
+
+
+def _signal(processes: list[psutil.Process], number: int) -> None:
+    for process in processes:
+        # psutil sends nothing to a process that was given the number of one that has ended.
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.send_signal(number)
 
 
 def _kill(child: subprocess.Popen[bytes]) -> None:
@@ -147,14 +194,15 @@ class _Watcher:
         self._rest = b""
         self._of: dict[int, dict[str, Any]] = {}
 
-    def until_end(self, child: subprocess.Popen[bytes], deadline: float | None) -> None:
+    def until(self, over: Callable[[], bool], deadline: float | None = None) -> None:
+        """Read until it is over, or until the deadline."""
         with selectors.DefaultSelector() as selector:
             selector.register(self._fd, selectors.EVENT_READ)
-            while child.poll() is None and (deadline is None or time.monotonic() < deadline):
-                if selector.select(0.1) and not self._read():
+            while not over() and (deadline is None or time.monotonic() < deadline):
+                if not selector.get_map():
+                    time.sleep(0.02)
+                elif selector.select(0.1) and not self._read():
                     selector.unregister(self._fd)
-                    child.wait(None if deadline is None else max(0.1, deadline - time.monotonic()))
-                    return
 
     def _read(self) -> bool:
         try:

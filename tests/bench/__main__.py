@@ -4,7 +4,7 @@
 
 The parts run one after another, each with its table; progress goes to the standard error. `bench.json` and `bench.png`
 are written to the folder at the end. With `--before`, figures that rose by more than a tenth since that `bench.json`
-are listed, as times the bare loop of their own run, because machines differ.
+are listed, as times the bare loop of their own run, because machines differ; the exit code is 1 then.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from tests.bench.fixed_answers import fixed_answers
 OUT = Path("runs/bench")
 GROWN = 1.1
 """A figure that rose to more than this of the one before is listed."""
+COMPARE = "a bench.json to compare with; exit code 1 if a figure rose by more than a tenth against its bare loop"
 
 
 def _clients(quick: bool) -> tuple[Any, Iterator[str]]:
@@ -116,13 +117,20 @@ def grown(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
     ]
 
 
-def main(arguments: list[str]) -> None:
-    """Measure, print, write."""
+def compared(before: dict[str, Any], now: dict[str, Any]) -> int:
+    """Print what rose since then; the exit code is 1 if anything did."""
+    rose = grown(before, now)
+    print("\n".join(rose) if rose else "nothing rose by more than a tenth")
+    return 1 if rose else 0
+
+
+def main(arguments: list[str]) -> int:
+    """Measure, print, write, compare; the exit code."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--out", type=Path, default=OUT, help=f"folder of bench.json and bench.png (default {OUT})")
     parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS), help="parts to measure")
     parser.add_argument("--quick", action="store_true", help="a third of the time, for a first look")
-    parser.add_argument("--before", type=Path, default=None, help="a bench.json to compare with")
+    parser.add_argument("--before", type=Path, default=None, help=COMPARE)
     options = parser.parse_args(arguments)
     before = json.loads(options.before.read_text()) if options.before else None
     figures: dict[str, Any] = {"machine": machine()}
@@ -145,9 +153,8 @@ def main(arguments: list[str]) -> None:
         draw(figures, options.out / "bench.png")
         print(options.out / "bench.png")
     print(f"[{time.monotonic() - begun:.0f} s] done", file=sys.stderr)
-    for line in [] if before is None else grown(before, figures) or ["nothing rose by more than a tenth"]:
-        print(line)
+    return 0 if before is None else compared(before, figures)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    sys.exit(main(sys.argv[1:]))

@@ -1,11 +1,12 @@
 """Locust's own quickest user on the same server with the same body; prints its CPU per request as the last line."""
 
 import os
-import resource
 import time
 from pathlib import Path
 
 from locust import FastHttpUser, events, task
+
+from tests.bench.peak_memory import peak_mb
 
 BODY = Path(os.environ["PACELINE_BENCH_BODY"]).read_bytes()
 _start = {"cpu_s": 0.0, "requests": 0}
@@ -30,7 +31,6 @@ def _init(environment: object, **_: object) -> None:
 def _stopped(environment: object, **_: object) -> None:
     total = environment.stats.total
     cpu_s = time.process_time() - _start["cpu_s"]
-    rss_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
     requests = total.num_requests - _start["requests"]
-    counts = f"failures {total.num_failures} requests {total.num_requests} rss_mb {rss_mb}"
+    counts = f"failures {total.num_failures} requests {total.num_requests} rss_mb {peak_mb():.0f}"
     print(f"cpu_us_per_request {1e6 * cpu_s / requests} {counts}", flush=True)

@@ -11,7 +11,6 @@ whose peak memory is printed.
 from __future__ import annotations
 
 import argparse
-import resource
 import subprocess
 import sys
 import tempfile
@@ -31,6 +30,7 @@ from harness.measure.record.recorder import Recorder
 from harness.measure.record.rows_file import read
 from tests.bench.clients import trial
 from tests.bench.fixed_server import fixed_server
+from tests.bench.peak_memory import peak_mb
 from tests.unit.recorded import T0, end, plan, plan_case
 
 RATE_PER_S = 40_000
@@ -39,7 +39,7 @@ REFUSED_EVERY = 5_000
 FIRST = 100_000
 """Requests after which memory may grow no more."""
 
-_PEAK = "import resource, sys; print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024, file=sys.stderr)"
+_PEAK = "from tests.bench.peak_memory import peak_mb; print(round(peak_mb()), file=sys.stderr)"
 SUMMARY = (
     "import sys; from pathlib import Path; from harness.measure.reduce.summary import summarize_run\n"
     "import msgspec; result = summarize_run(Path(sys.argv[1]))\n"
@@ -155,9 +155,9 @@ def main(arguments: list[str]) -> None:
         most_mb, mb = max(size for *_, size in seen), size_mb(directory)
         print(f"disk:     at most {most_mb:.0f} MB while it ran, {mb:.0f} MB at the end")
         for name, program in (("summary", SUMMARY), ("report", REPORT)):
-            took, peak_mb, said = process(program, directory)
-            print(f"{name + ':':<9} {took:.1f} s, {peak_mb} MB at most; {' '.join(said.split())[:100]}")
-        print(f"this process: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024} MB at most")
+            took, peak, said = process(program, directory)
+            print(f"{name + ':':<9} {took:.1f} s, {peak} MB at most; {' '.join(said.split())[:100]}")
+        print(f"this process: {peak_mb():.0f} MB at most")
 
 
 if __name__ == "__main__":

@@ -148,8 +148,9 @@ def test_at_three_times_capacity_the_accepted_stay_within_the_bound(benchmark: B
     assert off_p95 < 0.5
 
 
-@pytest.mark.parametrize("overhead", [0.0, 42.0])
-def test_one_pop_from_a_window_of_sixty_four(benchmark: Benchmark, overhead: float) -> None:
+@pytest.mark.parametrize(("overhead", "us_max"), [(0.0, 100.0), (42.0, 300.0)])
+def test_one_pop_from_a_window_of_sixty_four(benchmark: Benchmark, overhead: float, us_max: float) -> None:
+    """A batch computes for 10 ms and more: choosing it may take 1 % of that, or 3 % where lengths are weighed."""
     rng = Random(1)
 
     def filled() -> tuple[tuple[BatchQueue[Work]], dict[str, Any]]:
@@ -161,3 +162,4 @@ def test_one_pop_from_a_window_of_sixty_four(benchmark: Benchmark, overhead: flo
         return (queue,), {}
 
     benchmark.pedantic(lambda queue: queue.pop(0.0), setup=filled, rounds=200)
+    assert benchmark.stats.stats.median <= us_max * 1e-6

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import statistics
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +17,10 @@ from harness.measure.record.files import find
 from harness.measure.record.plan import TaskShare
 from harness.measure.record.rows_file import End
 from harness.measure.result import Named
+from tests.bench.clients import IN_FLIGHT, PAIR, fast_http_user
 
-IN_FLIGHT, REQUESTS, ROUNDS = 32, 15_000, 5
+REQUESTS, ROUNDS = 15_000, 5
 RATIO_MAX = 0.5
-PAIR = {"text1": "The old baker found a grey umbrella.", "text2": "A grey umbrella was found by the old baker."}
 
 
 def _ours(url: str, folder: Path, number: int) -> float:
@@ -47,17 +44,10 @@ def _ours(url: str, folder: Path, number: int) -> float:
     return 1e6 * end.cpu_s / REQUESTS
 
 
-def _fast_http(url: str, folder: Path) -> float:
+def _fast_http(url: str) -> float:
     """The same for FastHttpUser, its time chosen to make about as many requests."""
-    body = folder / "body.json"
-    body.write_bytes(msgspec.json.encode(PAIR))
-    line = [sys.executable, "-m", "locust", "-f", str(Path(__file__).with_name("fast_http.py")), "--headless"]
-    line += ["--host", url, "-u", str(IN_FLIGHT), "-r", str(IN_FLIGHT), "-t", "2s", "--only-summary"]
-    environment = {**os.environ, "PACELINE_BENCH_BODY": str(body)}
-    done = subprocess.run(line, env=environment, capture_output=True, text=True, timeout=60, check=True)
-    words = next(text for text in done.stdout.splitlines() if text.startswith("cpu_us_per_request")).split()
-    assert words[3] == "0"
-    return float(words[1])
+    found = fast_http_user(url, 2.0)
+    return 1e6 * found["cpu_s"] / found["requests"]
 
 
 def test_a_request_costs_less_than_locusts_own_fast_user(benchmark: Any, tmp_path: Path) -> None:
@@ -68,7 +58,7 @@ def test_a_request_costs_less_than_locusts_own_fast_user(benchmark: Any, tmp_pat
 
         def both() -> None:
             ours.append(_ours(server.url, tmp_path, len(ours)))
-            theirs.append(_fast_http(server.url, tmp_path))
+            theirs.append(_fast_http(server.url))
 
         benchmark.pedantic(both, rounds=ROUNDS, iterations=1)
     ratio = statistics.median(a / b for a, b in zip(ours, theirs, strict=True))

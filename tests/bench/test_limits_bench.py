@@ -10,11 +10,13 @@ from harness import plugins
 from harness.client.types import Outcome, Sample
 
 ATTEMPTS = 10_000
+BUDGET_US = {"vegas": 5.0, "knee": 5.0}
+"""Those that keep distributions may take what is left of the gate's goal of 5 µs; the rest half of it."""
 
 
 @pytest.mark.parametrize("name", [name for name in plugins.names("limit") if name != "fixed"])
 def test_limit_update(benchmark: Any, name: str) -> None:
-    """Ten thousand attempts; divide by that for one."""
+    """Ten thousand attempts, of which each may take a part of the gate's goal of 5 µs; the least of the rounds."""
     samples = [Sample(Outcome.ok, k / 1000, k / 1000 + 0.1 + k % 7 / 100, 10**6, 10, 0) for k in range(ATTEMPTS)]
 
     def feed() -> None:
@@ -27,4 +29,7 @@ def test_limit_update(benchmark: Any, name: str) -> None:
                 generation += 1
 
     benchmark(feed)
-    benchmark.extra_info["us_per_attempt"] = benchmark.stats.stats.median / ATTEMPTS * 1e6
+    cost_us = benchmark.stats.stats.min / ATTEMPTS * 1e6
+    benchmark.extra_info["us_per_attempt"] = round(cost_us, 3)
+    print(f"\n{name}: {cost_us:.2f} µs an attempt")
+    assert cost_us <= BUDGET_US.get(name, 2.5)

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
 import signal
 import subprocess
+import threading
 import time
 import urllib.request
 from pathlib import Path
 from typing import Any
 
 import msgspec
+import psutil
 import pytest
 
 from harness.client.layer_settings import LayerSettings
 from harness.client.types import Outcome
 from harness.experiment import target as targets
+from harness.experiment.child_process import TrialEnd, play
 from harness.experiment.spec import Trial
 from harness.measure.record.files import find
 from harness.measure.record.plan import CaseFacts, Measured, TaskShare, write_facts
@@ -133,6 +137,41 @@ def loss_is_counted(of: Trial, records: Path, process: int, user: int, seen: int
     assert f"client process p{process} of 2 at " in text
     assert f"The server counted {seen - rows} exchanges that no record holds" in text
     assert f"{counts.unfinished} were under way" in text
+
+
+def group_of(master: int) -> list[int]:
+    """The processes of its group that have not ended."""
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(ProcessLookupError, psutil.NoSuchProcess):
+            if os.getpgid(process.pid) == master and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process.pid)
+    return found
+
+
+@pytest.mark.parametrize(("service_s", "outcome"), [("0.5", Outcome.ok), ("60.0", Outcome.unfinished)])
+def test_the_workers_of_a_master_that_is_killed_drain_before_the_trial_is_over(
+    service_s: str, outcome: Outcome, tmp_path: Path
+) -> None:
+    """They end in the drain, whether the requests in flight do or not; no process is left and no exchange is lost."""
+    ends: list[TrialEnd] = []
+    with mock(SLOW.replace("1.0", service_s), tmp_path) as server:
+        case = spec(server.url, tmp_path / "r", items=1000, users=2, processes=2, drain_s=2.0)
+        playing = threading.Thread(target=lambda: ends.append(play(case)))
+        playing.start()
+        under_way(server, 0.4)
+        (master,) = (child.pid for child in psutil.Process().children() if "locust" in child.cmdline())
+        assert len(group_of(master)) == 3
+        os.kill(master, signal.SIGKILL)
+        killed = time.monotonic()
+        playing.join(60)
+        assert group_of(master) == []
+        assert time.monotonic() - killed < 20, "the drain, and not the end of the load"
+        assert (ends[0].exit_code, ends[0].interrupted) == (-signal.SIGKILL, False)
+        rows = recorded(tmp_path / "r")
+        assert len(rows) == server.seen()
+    assert outcome in {one for _, one in rows}
+    assert len(rows) < 1000
 
 
 def test_retries_are_attempts_of_one_request_in_every_process(tmp_path: Path) -> None:
