@@ -12,7 +12,7 @@ from harness.base.files import write_atomically
 from harness.client.errors import UsageError
 from harness.fitting.fitted_parameters import Fit
 from mock_server.profile import Capacity, Generation, Limits, Network, Profile, Service
-from mock_server.proof import VOID, digest
+from mock_server.proof import HASH, VOID, digest
 
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
 QUEUE_MAX = 1_000_000
@@ -91,7 +91,7 @@ def _limits(fit: Fit) -> Limits:
 def with_proof(profile: Profile, proof: dict[str, Any]) -> Profile:
     """The profile as its file has it, with a proof and the hash of the parameters in it."""
     kept = rounded(profile)
-    return msgspec.structs.replace(kept, proof={**proof, "parameters_sha256": digest(kept)})
+    return msgspec.structs.replace(kept, proof={**proof, HASH: digest(kept)})
 
 
 def rounded(profile: Profile) -> Profile:
