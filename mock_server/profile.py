@@ -18,7 +18,8 @@ from mock_server.jitter import Constant, Jitter
 Seconds = Annotated[float, Meta(ge=0.0, le=86400.0)]
 Count = Annotated[int, Meta(ge=0, le=1_000_000)]
 PositiveCount = Annotated[int, Meta(ge=1, le=1_000_000)]
-Speed = Annotated[float, Meta(gt=0.0, le=10_000.0)]
+SPEED_MAX = 10_000.0
+Speed = Annotated[float, Meta(gt=0.0, le=SPEED_MAX)]
 
 
 class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -35,7 +35,10 @@ HOW = (
 )
 NAMES: dict[Kind, str] = {"good": "supported", "bad": "refuted", "unclear": "not established"}
 _KINDS: dict[str, Kind] = {"supported": "good", "refuted": "bad"}
-NOTE = "Loads above 0.9 of the capacity are no test: there an error of the service time grows by 1 / (1 - share)."
+NOTE = (
+    "Latencies above 0.9 of the capacity refute nothing: there they have the error of the service time, times 1 / "
+    "(1 - share), which stands beside their rows."
+)
 
 
 def table(found: Verification) -> list[list[str]]:
@@ -62,13 +65,14 @@ def _lines(found: Verification) -> list[str]:
         f"Profile {found.profile}, parameters {found.parameters_sha256[:12]}, against {found.target}, {found.date}."
     ]
     if found.void_proof:
-        lines.append("The profile was changed after it was fitted: its own proof is void.")
+        lines.append("The profile was changed after it was fitted; these are the errors of the changed one.")
     if found.invalid:
         lines.append(
             f"{len(found.invalid)} runs were not valid measurements: {'; '.join(dict.fromkeys(found.invalid[:3]))}"
         )
     equal = len(found.schedules)
-    return [*lines, f"{equal} loads had one schedule on both servers, by SHA-256.", NOTE]
+    note = [NOTE] if any(row.sensitivity for row in found.rows) else []
+    return [*lines, f"{equal} loads had one schedule on both servers, by SHA-256.", *note]
 
 
 def markdown(found: Verification, charts: Sequence[str] = ()) -> str:

@@ -13,7 +13,7 @@ from harness.cli.streams import check_json_output, write_output
 from harness.client.errors import UsageError
 from harness.client.transport.connection_settings import ConnectionSettings
 from harness.experiment.run_directory import deletions_named
-from harness.fitting.verifier import NotVerified, Verified, VerifySettings, proven, verify
+from harness.fitting.verifier import NotVerified, Verified, VerifySettings, verify
 
 EXIT_CODES = {"supported": 0, "refuted": 1, "not established": 5, "bounded below": 5}
 
@@ -28,7 +28,7 @@ def command(as_json: bool, quiet: bool, **options: Any) -> int:
     Poisson arrivals at 0.3, 0.6 and 0.8 of the capacity, another mix of lengths, arrivals that go on and off, and a
     burst where the profile has a bound are played on the server and on a mock, with the same schedules, in
     alternation. Each error stands beside the server's own noise. The profile gets the errors as its proof. Exit codes:
-    0 supported, 1 refuted, 5 not established or the server fails.
+    0 supported, 1 refuted, 5 not established, or the server fails, or the profile is too slow for any load.
 
     \b
     paceline verify --server my-server.toml --target http://127.0.0.1:8000
@@ -82,9 +82,9 @@ def _show(found: Verified, wanted: VerifySettings, as_json: bool) -> None:
 
 def _save(found: Verified, path: Path) -> None:
     """Write the proof into the profile. The verdict counts also if the file cannot be written."""
-    from harness.fitting.profile_file import write
+    from harness.fitting.proof_file import proven, save
 
     try:
-        write(proven(found.profile, found.result), path)
+        save(proven(found.profile, found.result), path)
     except UsageError as error:
         click.echo(f"paceline: no proof is written: {error}", err=True)

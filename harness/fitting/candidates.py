@@ -15,7 +15,7 @@ import numpy as np
 
 from harness.fitting.estimates import with_alternatives
 from harness.fitting.fit_loads import FitLoad
-from harness.fitting.fitted_parameters import Fit
+from harness.fitting.fitted_parameters import Fit, batch_estimates
 from harness.fitting.load_figures import IN_LOSS, Figures, loss, relative
 from harness.fitting.profile_file import profile_of
 from harness.fitting.replaying import compared
@@ -32,6 +32,7 @@ _ROUGH_ITEMS = 500
 """Requests of a load while candidates are compared."""
 _SCALES = (0.5, 2.0)
 _ROUNDS = 12
+_OF_SERVICE = ("base_s", "per_item_s", "per_token_s", "per_square_s")
 
 Pairs = list[tuple[Figures, Figures]]
 
@@ -45,18 +46,20 @@ class Scales:
     jitter: float = 1.0
 
     def applied(self, found: Fit) -> Fit:
-        """The fit with these factors."""
+        """The fit with these factors on its constants, their standard errors, its residuals and its estimates."""
         if found.law is None:
             return found
-        values = dict(found.law.values)
-        for name in ("base_s", "per_item_s", "per_token_s", "per_square_s"):
-            values[name] *= self.service
-        for name in ("overhead_s",):
-            values[name] *= self.overhead
+        factors = dict.fromkeys(_OF_SERVICE, self.service) | {"overhead_s": self.overhead}
+        values, errors = (
+            {name: value * factors.get(name, 1.0) for name, value in of.items()}
+            for of in (found.law.values, found.law.errors)
+        )
+        law = replace(found.law, values=values, errors=errors, ratios=found.law.ratios / self.service)
         jitter = found.jitter
         if isinstance(jitter, Lognormal | Gamma):
             jitter = type(jitter)(cv=min(10.0, jitter.cv * self.jitter))
-        return replace(found, law=replace(found.law, values=values), jitter=jitter)
+        made = replace(found, law=law, jitter=jitter)
+        return replace(made, estimates=tuple(batch_estimates(made)))
 
 
 class Search:

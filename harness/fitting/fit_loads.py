@@ -49,6 +49,16 @@ class FitLoad:
     items: int = 2000
     seed: int = 1
 
+    @property
+    def arrivals_s(self) -> float:
+        """The time of its first ten arrivals, on average; 0 for a closed loop."""
+        return 0.0 if self.concurrency else _ARRIVALS_MIN / self.rate_per_s
+
+    @property
+    def lasts_s(self) -> float:
+        """Its time at most: a slow server gets some arrivals, too."""
+        return max(self.seconds, self.arrivals_s)
+
     def case(self, settings: RunSettings, scenario: type[Description]) -> CaseSpec:
         """The case that plays it."""
         of: dict[str, Any] = {"synthetic": self.lengths.text, "seed": self.seed, "warmup": "none", "repeats": 1}
@@ -56,7 +66,5 @@ class FitLoad:
             of |= {"strategies": (f"queue-stream:concurrency={self.concurrency}",), "items": self.items}
             case = cases(replace(settings, **of, load=None, rate=None, duration=None), scenario, self.name)[0]
             return msgspec.structs.replace(case, stop_s=self.seconds)
-        # A slow server gets some arrivals, too.
-        seconds = max(self.seconds, _ARRIVALS_MIN / self.rate_per_s)
-        of |= {"strategies": ("unbounded",), "load": self.arrivals, "rate": self.rate_per_s, "duration": seconds}
+        of |= {"strategies": ("unbounded",), "load": self.arrivals, "rate": self.rate_per_s, "duration": self.lasts_s}
         return cases(replace(settings, **of, items=None), scenario, self.name)[0]

@@ -32,9 +32,10 @@ from harness.fitting.estimates import fits
 from harness.fitting.fit_loads import FitLoad, WordLengths
 from harness.fitting.fitted_parameters import Estimate, Fit, KnownParameters
 from harness.fitting.load_figures import Figures, loss
-from harness.fitting.profile_file import profile_of, with_proof
+from harness.fitting.profile_file import profile_of, rounded, with_proof
 from harness.fitting.seen import Seen
 from harness.fitting.suitability import Stops, changes, failures, stalls, unexplained, unmeasured
+from harness.fitting.written_parameters import as_written
 from mock_server.profile import Profile
 from mock_server.toml_settings import ProfileError, convert
 
@@ -191,7 +192,8 @@ def fit_server(wanted: FitSettings, say: Say, *, simulated: bool = False, progre
     found = candidates[0] if unsteady else search.best(candidates, say)
     both = search.whole(found)
     pairs, lost = [(seen.name, *pair) for (_, seen), pair in zip(measured, both, strict=True)], loss(both)
-    profile = profile_of(found, own_s)
+    profile = rounded(profile_of(found, own_s))
+    found = as_written(found, profile)
     refused = (*unsteady, *([] if unsteady else unexplained(calibration, pairs, lost)))
     if refused:
         refused = (*refused, *unmeasured(calibration))

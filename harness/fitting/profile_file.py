@@ -12,7 +12,7 @@ from harness.base.files import write_atomically
 from harness.client.errors import UsageError
 from harness.fitting.fitted_parameters import Fit
 from mock_server.profile import Capacity, Generation, Limits, Network, Profile, Service
-from mock_server.proof import VOID, digest
+from mock_server.proof import HASH, VOID, digest
 
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
 QUEUE_MAX = 1_000_000
@@ -90,8 +90,13 @@ def _limits(fit: Fit) -> Limits:
 
 def with_proof(profile: Profile, proof: dict[str, Any]) -> Profile:
     """The profile as its file has it, with a proof and the hash of the parameters in it."""
-    kept: Profile = msgspec.convert(_rounded(msgspec.to_builtins(profile)), Profile)
-    return msgspec.structs.replace(kept, proof={**proof, "parameters_sha256": digest(kept)})
+    kept = rounded(profile)
+    return msgspec.structs.replace(kept, proof={**proof, HASH: digest(kept)})
+
+
+def rounded(profile: Profile) -> Profile:
+    """The profile with numbers of six digits, as its file has them."""
+    return msgspec.convert(_rounded(msgspec.to_builtins(profile)), Profile)
 
 
 def _rounded(value: Any) -> Any:
@@ -120,10 +125,13 @@ def toml_of(profile: Profile) -> str:
     # A comment of TOML has no control characters.
     summary = "".join(c if c.isprintable() else " " for c in profile.summary)
     lines = [*([f"# {summary}"] if summary else []), "", *_table(changed, ""), ""]
-    if profile.proof:
-        proof = {name: value for name, value in profile.proof.items() if name != VOID}
-        lines += _table({"proof": proof}, "")
-    return "\n".join(lines).strip() + "\n"
+    return "\n".join([*lines, *proof_lines(profile)]).strip() + "\n"
+
+
+def proof_lines(profile: Profile) -> list[str]:
+    """The proof, as the file has it at its end."""
+    proof = {name: value for name, value in profile.proof.items() if name != VOID}
+    return _table({"proof": proof}, "") if profile.proof else []
 
 
 def _changed(values: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:

@@ -14,8 +14,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from harness.base import units
 from harness.base.options import REQUIRED, option
 from harness.base.quantity import duration_s
@@ -26,27 +24,17 @@ from harness.experiment.run import ChildProcesses
 from harness.experiment.settings import RunSettings
 from harness.fitting.bench import Bench, Virtual, bench
 from harness.fitting.calibration import FAILURES_MAX
-from harness.fitting.fit_loads import FitLoad, WordLengths
+from harness.fitting.fit_loads import FitLoad
 from harness.fitting.fitter import LENGTHS, bounds_of, streaming
 from harness.fitting.load_figures import figures, scatter
-from harness.fitting.replaying import played
 from harness.fitting.seen import Seen
 from harness.fitting.verdicts import LoadPair, rows, verdict
+from harness.fitting.verify_loads import VerifyLoad, VerifyLoads, loads_of
 from harness.measure.verification_result import VERIFICATION_VERSION, Verification
 from mock_server.profile import Profile
 from mock_server.profiles import ProfileError, loaded
-from mock_server.proof import VOID, digest
+from mock_server.proof import FITTED_HASH, VOID, digest
 
-SHARES = (0.3, 0.6, 0.8)
-"""Shares of the capacity at which the Poisson loads arrive."""
-_BUSY, _LONGER = 0.7, 3
-"""Above this share of the capacity waits vary more, and the load lasts so many times as long."""
-_OTHER_SHARE = 0.5
-_BURST_SHARE, _BURST_FACTOR = 0.3, 2.5
-_FULL = 48
-"""Requests in flight at which the capacity of a profile is measured, in virtual time."""
-_FULL_ITEMS = 1500
-_RATE_MIN, _RATE_MAX = 0.2, 2000.0
 _WARM_S = 3.0
 _FAILS = 0.5
 """A server that fails a larger share of a load is not compared at all."""
@@ -76,6 +64,9 @@ class VerifySettings:
         least=2,
         most=600,
     )
+    near_capacity: bool = option(
+        False, "Also play a load at 0.95 of the capacity; its latencies show their sensitivity and do not refute."
+    )
     seed: int = option(7, "Seed of schedules and texts.", least=0)
     out: Path | None = option(None, "Directory of the records and the report [default: runs/<time>-verify].", kind=Path)
     overwrite: bool = option(False, "Replace a verification that is in the directory already.")
@@ -102,7 +93,7 @@ class Verified:
 
 
 class NotVerified(Exception):  # noqa: N818 - a finding, not a fault
-    """The server fails, so there is nothing to compare; the message is one line."""
+    """The server fails, or its profile is too slow for any load, so there is nothing to compare; one line."""
 
 
 def verify(wanted: VerifySettings, say: Say, *, simulated: bool = False) -> Verified:
@@ -117,9 +108,33 @@ def verify(wanted: VerifySettings, say: Say, *, simulated: bool = False) -> Veri
     except ProfileError as error:
         raise UsageError(str(error)) from error
     task = streaming(wanted.task or str(profile.proof.get("task") or "similarity"))
+    lengths = bounds_of(wanted.lengths or str(profile.proof.get("lengths") or LENGTHS))
     say("capacity of the profile")
-    loads, capacity = _loads(profile, task, wanted)
+    planned = loads_of(profile, task, lengths, wanted.duration_s, wanted.seed, wanted.near_capacity)
+    if (why := planned.impossible) is not None:
+        raise NotVerified(why)
     directory = wanted.out or Path("runs") / f"{dt.datetime.now().astimezone():%Y%m%d-%H%M%S}-verify"
+    real, mock = _runs(wanted, task, directory, simulated)
+    with _benches(real, mock, simulated) as both:
+        done = _play(both, planned, say)
+        schedules = {name: key for name, key in both[0].schedules.items() if both[1].schedules.get(name) == key}
+    found = [row for pair in done.pairs for row in rows(pair)]
+    status, text = verdict(found, {pair.name for pair in done.pairs} & set(planned.decisive))
+    text += planned.caveat
+    if partial := len(done.pairs) < len(planned.loads):
+        text = f"interrupted after {len(done.pairs)} of {len(planned.loads)} loads, in which {text}"
+        status = "refuted" if status == "refuted" else "not established"
+    target = real.settings.target or f"the mock {Path(str(wanted.against)).stem}"
+    changed = bool(profile.proof.get(VOID) or profile.proof.get(FITTED_HASH))
+    result = Verification(
+        VERIFICATION_VERSION, wanted.server, digest(profile), target, real.plan.started_at, status, text, found,
+        schedules, wanted.seed, planned.capacity, real.plan.environment, done.invalid, changed, partial,
+    )  # fmt: skip
+    return Verified(result, directory, profile, tuple(dict.fromkeys(done.failed)))
+
+
+def _runs(wanted: VerifySettings, task: str, directory: Path, simulated: bool) -> tuple[Run, Run]:
+    """The runs on the server and on the mock, whose random numbers are others. Raises UsageError."""
     settings = RunSettings(
         strategies=("unbounded",),
         items=1,
@@ -132,20 +147,7 @@ def verify(wanted: VerifySettings, say: Say, *, simulated: bool = False) -> Veri
     real_server = {"target": wanted.target, "server": wanted.against or "null", "connection": wanted.connection}
     real = prepare(replace(settings, **real_server, out=directory / "real"), kind="verify")  # type: ignore[arg-type]
     mock_settings = replace(settings, server=wanted.server, seed=wanted.seed + 10_000, out=directory / "mock")
-    with _benches(real, prepare(mock_settings, kind="verify"), simulated) as both:
-        done = _play(both, loads, say)
-        schedules = {name: key for name, key in both[0].schedules.items() if both[1].schedules.get(name) == key}
-    found = [row for pair in done.pairs for row in rows(pair)]
-    status, text = verdict(found, {pair.name for pair in done.pairs if pair.share in SHARES})
-    if partial := len(done.pairs) < len(loads):
-        text = f"interrupted after {len(done.pairs)} of {len(loads)} loads, in which {text}"
-        status = "refuted" if status == "refuted" else "not established"
-    result = Verification(
-        VERIFICATION_VERSION, wanted.server, digest(profile), real.settings.target or f"the mock {wanted.against}",
-        real.plan.started_at, status, text, found, schedules, wanted.seed, capacity, real.plan.environment,
-        done.invalid, bool(profile.proof.get(VOID)), partial,
-    )  # fmt: skip
-    return Verified(result, directory, profile, tuple(dict.fromkeys(done.failed)))
+    return real, prepare(mock_settings, kind="verify")
 
 
 @contextmanager
@@ -172,40 +174,37 @@ class _Done:
     failed: list[str] = field(default_factory=list)
 
 
-def _play(both: tuple[Bench, Bench], loads: list[tuple[FitLoad, float | None, int]], say: Say) -> _Done:
+def _play(both: tuple[Bench, Bench], planned: VerifyLoads, say: Say) -> _Done:
     """Every load on both servers. Raises NotVerified, and KeyboardInterrupt before the first is done."""
     done = _Done()
     try:
         for server, name in zip(both, _SERVERS, strict=True):
-            _answered(server.play(FitLoad("warm-up", loads[0][0].lengths, 2, seconds=_WARM_S))[0], name)
-        total, numbers = 2 * sum(repeats for _, _, repeats in loads), itertools.count(1)
-        seconds = 2 * sum(planned.seconds * repeats for planned, _, repeats in loads)
-        say(f"{total} loads, at most {seconds / 60:.1f} minutes")
-        for planned, share, repeats in loads:
-            _play_load(
-                both, planned, share, repeats, done, lambda text: say(f"load {next(numbers)} of {total}: {text}")
-            )
+            warm = FitLoad("warm-up", planned.loads[0].load.lengths, 2, seconds=_WARM_S)
+            _answered(server.play(warm)[0], name)
+        total, numbers = 2 * sum(one.repeats for one in planned.loads), itertools.count(1)
+        say(f"{total} loads, at most {planned.seconds / 60:.1f} minutes")
+        for one in planned.loads:
+            _play_load(both, one, done, lambda text: say(f"load {next(numbers)} of {total}: {text}"))
     except KeyboardInterrupt:
         if not done.pairs:
             raise
     return done
 
 
-def _play_load(
-    both: tuple[Bench, Bench], planned: FitLoad, share: float | None, repeats: int, done: _Done, say: Say
-) -> None:
+def _play_load(both: tuple[Bench, Bench], planned: VerifyLoad, done: _Done, say: Say) -> None:
     """One load on both servers, in alternation."""
+    load = planned.load
     seen: tuple[list[Seen], list[Seen]] = ([], [])
     wrong: list[str] = []
-    for repeat in range(repeats):
+    for repeat in range(planned.repeats):
         for server, kept, name in zip(both, seen, _SERVERS, strict=True):
-            say(f"{planned.name}, {name} {repeat + 1} of {repeats}")
-            one, reasons = _played_well(server, replace(planned, name=f"{planned.name} ({repeat + 1})"))
+            say(f"{load.name}, {name} {repeat + 1} of {planned.repeats}")
+            one, reasons = _played_well(server, replace(load, name=f"{load.name} ({repeat + 1})"))
             kept.append(_answered(one, name))
-            wrong += [f"{planned.name} ({name}): {reason}" for reason in reasons]
-            done.failed += [planned.name] if one.failed > FAILURES_MAX else []
+            wrong += [f"{load.name} ({name}): {reason}" for reason in reasons]
+            done.failed += [load.name] if one.failed > FAILURES_MAX else []
     figured: Any = [tuple(figures(one) for one in part) for part in seen]
-    done.pairs.append(LoadPair(planned.name, figured[0], figured[1], share, scatter(*seen), bool(wrong)))
+    done.pairs.append(LoadPair(load.name, figured[0], figured[1], planned.share, scatter(*seen), bool(wrong)))
     done.invalid += wrong
 
 
@@ -228,87 +227,3 @@ def _played_well(server: Bench, planned: FitLoad) -> tuple[Seen, list[str]]:
         seen, reasons = server.play(again)
     failures = [f"{units.share(seen.failed)} of the requests failed"] if seen.failed > FAILURES_MAX else []
     return seen, [*failures, *(reason.text for reason in reasons)]
-
-
-def _loads(
-    profile: Profile, task: str, wanted: VerifySettings
-) -> tuple[list[tuple[FitLoad, float | None, int]], float]:
-    """Loads with their shares of the capacity and their repeats; and the capacity."""
-    low, high = bounds_of(wanted.lengths or str(profile.proof.get("lengths") or LENGTHS))
-    mean = (low * high) ** 0.5
-    mixed, other = WordLengths("lognormal", low, high, mean), WordLengths("uniform", low, high, (low + high) / 2)
-    full, full_other = (_capacity(profile, task, lengths, wanted.seed) for lengths in (mixed, other))
-    seconds, seed = wanted.duration_s, wanted.seed * 100
-    loads: list[tuple[FitLoad, float | None, int]] = [
-        (
-            FitLoad(
-                f"Poisson at {share:g}",
-                mixed,
-                rate_per_s=_rate(full * share),
-                seconds=seconds * (1 if share < _BUSY else _LONGER),
-                seed=seed + number,
-            ),
-            share,
-            2,
-        )
-        for number, share in enumerate(SHARES)
-    ]
-    rate = _rate(full_other * _OTHER_SHARE)
-    loads.append((FitLoad("other lengths", other, rate_per_s=rate, seconds=seconds, seed=seed + 4), _OTHER_SHARE, 2))
-    spike = f"spike:factor={_BURST_FACTOR},start_share=0.4,width_share=0.2"
-    rate = _rate(full * _BURST_SHARE)
-    loads.append(
-        (FitLoad("on and off", mixed, rate_per_s=rate, arrivals=spike, seconds=seconds, seed=seed + 5), None, 2)
-    )
-    if (bound := _bound(profile)) is not None:
-        items = min(512, round(1.5 * bound) + 4)
-        loads.append((FitLoad(f"burst of {items}", mixed, items, seconds=60, items=items, seed=seed + 6), None, 2))
-    return loads, full
-
-
-def _bound(profile: Profile) -> int | None:
-    """Requests at once above which the profile refuses; None if it never does."""
-    limits, capacity, generation = profile.limits, profile.capacity, profile.generation
-    found = [limits.in_flight] if limits.in_flight else []
-    found += [limits.burst] if limits.rate_per_s else []
-    found += [capacity.queue_max + capacity.workers] if capacity.workers and capacity.queue_max < 500 else []
-    found += (
-        [generation.queue_max + generation.running_max] if generation.running_max and generation.queue_max < 500 else []
-    )
-    return min(found) if found else None
-
-
-def _rate(rate: float) -> float:
-    return float(f"{min(_RATE_MAX, max(_RATE_MIN, rate)):.4g}")
-
-
-def _capacity(profile: Profile, task: str, lengths: WordLengths, seed: int) -> float:
-    """Answers per second of the profile when many requests are in flight."""
-    level = min(_FULL, _bound(profile) or _FULL)
-    (seen,) = played(profile, [FitLoad("full", lengths, level, seconds=3600, items=_FULL_ITEMS, seed=seed)], task, seed)
-    rate = figures(seen.before_refusals()).rate or 1.0
-    return min(rate, profile.limits.rate_per_s * profile.speed) if profile.limits.rate_per_s else rate
-
-
-def proven(profile: Profile, found: Verification) -> Profile:
-    """The profile with the errors of a verification in its proof."""
-    decided = [row for row in found.rows if row.error is not None and row.status != "bounded below"]
-    worst = {name: max(abs(row.error or 0.0) for row in decided if row.figure == name)
-             for name in dict.fromkeys(row.figure for row in decided)}  # fmt: skip
-    floors = {name: max(row.floor for row in decided if row.figure == name) for name in worst}
-    errors = [
-        f"{row.load} | {row.figure} | {'no figure' if row.error is None else f'{row.error:+.4f}'} | "
-        f"floor {row.floor:.4f} | {row.status}"
-        for row in found.rows
-    ]
-    more = {
-        "status": found.status,
-        "verified": found.date,
-        "verdict": found.text,
-        "worst_errors": worst,
-        "floors": floors,
-        "rows": errors,
-        "capacity_per_s": found.capacity_per_s,
-        "verified_on": str(found.environment.get("cpu_model") or found.environment.get("simulated", ""))[:120],
-    }
-    return msgspec.structs.replace(profile, proof={**profile.proof, **more})

@@ -10,9 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from harness.fitting import candidates
 from harness.fitting.calibration import CalibrationPlan
+from harness.fitting.candidates import Scales, Search
 from harness.fitting.estimates import fit
+from harness.fitting.fit_words import as_data
 from harness.fitting.fitter import FitSettings, Fitted, NotFitted, fit_server
+from harness.fitting.written_parameters import parameters
 from mock_server.proof import digest
 from tests.bench.fit_recovery import KINDS, calibrated, misses
 
@@ -48,6 +52,25 @@ def test_a_server_that_counts_tokens_in_another_way_is_played_with_its_own_lengt
     assert found.profile.capacity.pad_multiple == 16
     assert found.profile.service.per_token_s == pytest.approx(0.0005, rel=0.02)
     assert found.loss < 0.01
+
+
+@pytest.mark.no_cover
+def test_a_refined_fit_reports_and_proves_the_parameters_that_its_profile_plays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(candidates, "GOOD", -1.0)
+    monkeypatch.setattr(Search, "refined", lambda self, found: Scales(service=1.05, jitter=0.5).applied(found))
+    found = fitted(TWO_WORKERS, tmp_path, 20.0)
+    played = parameters(found.profile)
+    assert played["base_s"] == pytest.approx(0.0105, rel=0.03)
+    assert played["cv"] == pytest.approx(0.1, rel=0.2)
+    said = found.profile.proof["parameters"]
+    assert {name: value[0] if isinstance(value, list) else value for name, value in said.items()} == {
+        name: played[name] for name in said
+    }
+    assert {"base_s", "cv", "workers"} <= said.keys()
+    shown = {one["name"]: one["value"] for one in as_data(found)["parameters"] if one["determined"]}
+    assert shown == {name: played[name] for name in shown}
 
 
 @pytest.mark.no_cover

@@ -15,13 +15,14 @@ from harness.measure.verification_result import Verification
 SERVER = '[service]\nbase_s = {base}\n[service.jitter]\nkind = "lognormal"\ncv = 0.1\n[capacity]\nworkers = 2\n'
 
 
-def verified(base_s: float, tmp_path: Path, more: str = "") -> Verification:
+def verified(base_s: float, tmp_path: Path, more: str = "", near: bool = False) -> Verification:
     """The profile has 20 ms."""
     (tmp_path / "my.toml").write_text(SERVER.format(base=0.020) + more)
     (tmp_path / "server.toml").write_text(SERVER.format(base=base_s) + more)
     settings = VerifySettings(
-        server=str(tmp_path / "my.toml"), against=str(tmp_path / "server.toml"), duration_s=3.0, out=tmp_path / "out"
-    )
+        server=str(tmp_path / "my.toml"), against=str(tmp_path / "server.toml"), duration_s=3.0, out=tmp_path / "out",
+        near_capacity=near,
+    )  # fmt: skip
     return verify(settings, lambda text: None, simulated=True).result
 
 
@@ -45,6 +46,20 @@ def test_a_server_that_is_a_fifth_slower_is_refuted(tmp_path: Path) -> None:
     assert low.status == "refuted"
     assert low.error is not None
     assert -0.25 < low.error < -0.1
+
+
+@pytest.mark.no_cover
+def test_near_the_capacity_a_slower_server_shows_the_sensitivity_and_its_latencies_do_not_refute(
+    tmp_path: Path,
+) -> None:
+    found = verified(0.0204, tmp_path, near=True)
+    near = {row.figure: row for row in found.rows if row.load == "Poisson at 0.95"}
+    assert near["p50"].sensitivity == pytest.approx(20)
+    for row in (near["p50"], near["p95"]):
+        # Under any other load this would refute.
+        assert abs(row.error or 0.0) > max(row.tolerance, 2 * row.floor)
+        assert row.status == "not established"
+    assert all(row.sensitivity is None for row in found.rows if row.load != "Poisson at 0.95")
 
 
 def test_a_server_that_fails_every_request_is_not_compared(tmp_path: Path) -> None:

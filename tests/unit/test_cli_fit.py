@@ -180,7 +180,8 @@ def test_a_verification_is_shown_written_and_kept_in_the_profile(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     profile = Profile(service=Service(base_s=0.01), capacity=Capacity(workers=1))
-    write(with_proof(profile, {"status": "fitted", "fitted_to": "a server", "date": "2026-11-29"}), Path("my.toml"))
+    proof = {"status": "fitted", "fitted_to": "http://127.0.0.1:8000", "date": "2026-11-29"}
+    write(with_proof(profile, proof), Path("my.toml"))
 
     def verify(wanted: VerifySettings, say: Any) -> Verified:
         return verified(tmp_path, p50)
@@ -196,7 +197,7 @@ def test_a_verification_is_shown_written_and_kept_in_the_profile(
     assert f"# {'✔' if code == 0 else '✖'} my.toml: {status}" in (tmp_path / "run" / "report.md").read_text()
     # The parameters are the same, so the proof holds.
     assert words(load("my.toml")) == (
-        f"fitted to a server on 2026-11-29, verified: {status.upper() if code else status} "
+        f"fitted to http://127.0.0.1:8000 on 2026-11-29, verified: {status.upper() if code else status} "
         f"(worst errors: rate 0.0 %, p50 {100 * (p50 / 0.01 - 1):.1f} %, p95 0.0 %)"
     )
 

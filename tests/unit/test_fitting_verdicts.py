@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
+
 from harness.fitting.load_figures import Figures
 from harness.fitting.verdicts import LoadPair, rows, verdict
+from harness.measure.verification_result import Verification
+from reports.verification import NOTE, markdown
 
 
 def _figures(rate: float = 100.0, p50: float = 0.010, p95: float = 0.020, refused: float = 0.0) -> Figures:
@@ -61,6 +65,14 @@ def test_near_the_capacity_latencies_are_not_refuted_but_their_sensitivity_is_gi
     assert by_name["p50"].sensitivity is not None
     assert abs(by_name["p50"].sensitivity - 20) < 1e-6
     assert by_name["rate"].status == "refuted"
+
+
+@pytest.mark.parametrize(("share", "noted"), [(0.95, True), (0.8, False)])
+def test_the_report_speaks_of_sensitivity_where_a_row_has_one(share: float, noted: bool) -> None:
+    found = rows(_pair([_figures()] * 2, [_figures()] * 2, share=share))
+    text = markdown(Verification(1, "my.toml", "0" * 64, "a server", "today", "supported", "", found, {}, 7, 100.0))
+    assert (NOTE in text) == noted
+    assert ("(x 20)" in text) == noted
 
 
 def test_refusals_are_judged_in_points() -> None:
