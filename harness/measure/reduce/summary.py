@@ -152,8 +152,8 @@ def _measure(
         return None
     facts = [known[number] for number in recorded] or list(known.values())
     proof = evidence(plan, repeats, facts, damaged, len(torn))
-    waits_s = bursts(repeats, ceiling_of(plan, measured.ceilings))
-    proof = msgspec.structs.replace(proof, machine=measured.machine, burst_waits_s=waits_s)
+    waits_s = bursts(repeats, ceiling_of(plan, measured))
+    proof = msgspec.structs.replace(proof, machine=measured.machine, cores=measured.cores, burst_waits_s=waits_s)
     case = case_of(plan, repeats, facts, proof, bounds_s(conditions), measured)
     warnings = [*case.warnings, *filter(None, [warmup_warning(case), rough_warning(case)])]
     case = msgspec.structs.replace(case, limit=limit_log(list(recorded.values())), warnings=warnings)
