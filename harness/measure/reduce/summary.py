@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from harness.client.errors import UsageError
 from harness.measure.capacity_result import CapacityPlan
 from harness.measure.judge.client_time import tolerance_s
 from harness.measure.judge.comparison import controlled, ranked
@@ -28,6 +29,7 @@ from harness.measure.record.plan import CaseFacts, Measured, Plan, PlanCase, rea
 from harness.measure.record.sealed_json import DamagedError
 from harness.measure.reduce.bursts import bursts
 from harness.measure.reduce.case_figures import case_of, ceiling_of, run_identity
+from harness.measure.reduce.column_rows import FULL
 from harness.measure.reduce.columns import load_repeat
 from harness.measure.reduce.counting import Evidence, evidence
 from harness.measure.reduce.limit_changes import limit_log
@@ -36,7 +38,20 @@ from harness.measure.sweep_result import SweepPlan
 
 
 def summarize_run(directory: Path) -> RunResult:
-    """The result of a run directory, even of a killed run. Raises UsageError if it has no plan."""
+    """The result of a run directory, even of a killed run.
+
+    Raises UsageError if it has no plan, or if there is no room for the columns of a long run.
+    """
+    try:
+        return _summarized(directory)
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        text = f"{error.filename or directory}: {error.strerror}. The records stay as they are: free some space and run"
+        raise UsageError(f"{text} `paceline report {directory}`") from error
+
+
+def _summarized(directory: Path) -> RunResult:
     plan, measured = read_plan(directory), read_measured(directory)
     conditions = parse(plan.slo) if plan.slo else []
     found = [measure_case(case, directory, measured, conditions) for case in plan.cases]
