@@ -16,7 +16,7 @@ from harness.base.clock import clock
 from harness.client.types import Item, Task
 from harness.load.schedule import Schedule
 from harness.load.timer import SleepUntil
-from harness.load.workloads.jsonl import Jsonl
+from harness.load.workloads.jsonl import Jsonl, KeptRows
 
 AHEAD_S = 0.005
 """Nothing is made ahead so shortly before an arrival, so that it is not late."""
@@ -57,6 +57,12 @@ class Source:
         if self.items is None:
             raise ValueError("a synthetic workload needs a number of items")
         return self.synthetic.rows(task, self.items, self.seed, part, parts)
+
+    def sharing(self, kept: KeptRows) -> Source:
+        """This source, with the parsed rows of a small file that the other applications of the process read too."""
+        if self.jsonl is not None:
+            self.jsonl.kept = kept
+        return self
 
 
 class Ahead:
@@ -221,12 +227,5 @@ class Feed:
                 yield task, source.synthetic.data(task, index, source.seed), 0
             return
         task = mix.tasks[0]
-        part, parts = self._part, self._parts
-        while True:
-            empty = True
-            for _, data, priority in source.jsonl.rows(task, part, parts):
-                empty = False
-                yield task, data, priority
-            if empty:
-                # The file has fewer valid lines than the load has parts, so this part reads all of them.
-                part, parts = 0, 1
+        for data, priority in source.jsonl.endless(task, self._part, self._parts):
+            yield task, data, priority
