@@ -30,7 +30,7 @@ from harness.measure.record.sealed_json import DamagedError
 from harness.measure.reduce.bursts import bursts
 from harness.measure.reduce.case_figures import case_of, ceiling_of, run_identity
 from harness.measure.reduce.column_rows import FULL
-from harness.measure.reduce.columns import load_repeat
+from harness.measure.reduce.columns import load_repeats
 from harness.measure.reduce.counting import Evidence, evidence
 from harness.measure.reduce.limit_changes import limit_log
 from harness.measure.result import Case, Reason, RunResult, Verdict
@@ -159,7 +159,7 @@ def _measure(
     measured: Measured,
     conditions: Sequence[Condition],
 ) -> tuple[Case, Evidence] | None:
-    repeats = [load_repeat(number, processes, len(recorded)) for number, processes in recorded.items()]
+    repeats = load_repeats(recorded)
     numbers = sorted({*recorded, *planned})
     torn, damaged = unreadable(directory, plan.name)
     known = {number: _facts(directory, plan.name, number, damaged) for number in numbers}
