@@ -33,6 +33,10 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
     def time(self) -> float:
         return self._now
 
+    def pass_by(self, seconds: float) -> None:
+        """Time passes while a callback runs, and nothing else can."""
+        self._now += seconds
+
 
 def virtually(main: Coroutine[Any, Any, T]) -> T:
     """Run to the end in virtual time; raises DeadlockError if that cannot come."""

@@ -51,7 +51,7 @@ COMMANDS = {
 PATH_REFUSED = {errno.ENAMETOOLONG, errno.EACCES, errno.EPERM, errno.EROFS}
 """The system refuses a path as such: the user named it, whatever was done with it."""
 OUTPUT_FAILED = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
-"""Errors of a write to standard output. An error of a file has the file's name."""
+"""Errors of a write: of standard output, or of a file if the error has its name."""
 
 
 def _config_first(args: list[str]) -> list[str]:
@@ -178,7 +178,7 @@ def _crashed(error: Exception) -> int:
 
         discard_output()
         return _say(f"standard output could not be written: {error.strerror}", EXIT_INTERRUPTED)
-    if isinstance(error, OSError) and error.filename is not None and error.errno in PATH_REFUSED:
+    if isinstance(error, OSError) and error.filename is not None and error.errno in PATH_REFUSED | OUTPUT_FAILED:
         return _say(f"{error.filename}: {error.strerror}", EXIT_USAGE)
     import traceback
 

@@ -34,6 +34,7 @@ from harness.load.feed import Feed, Source
 from harness.load.sessions.session_feed import SessionFeed
 from harness.load.timer import Alarm
 from harness.load.traces.trace_prompts import TracePrompts
+from harness.load.workloads.jsonl import KeptRows
 from harness.load.workloads.prompts import Prompts
 from harness.measure.record.recorder import Recorder
 from harness.measure.record.rows_file import End
@@ -55,6 +56,7 @@ class Player(ABC):
         # All applications share them: those of a trace are large.
         self._prompts = spec.build_prompts()
         self._turns = spec.build_turns()
+        self._kept_rows = KeptRows()
         self.applications: list[ClientApplication] = []
         self.recorder: Recorder | None = None
         self.begun = asyncio.Event()
@@ -165,12 +167,11 @@ class Player(ABC):
                 recorder.skip(item, why, slot)
 
             return SessionFeed(sessions.plan, sessions.content, sessions.task, self._zero, alarm, slot, slots, skipped)
-        source = self._source(strategy)
+        source = self._source(strategy).sharing(self._kept_rows)
         application.jsonl = source.jsonl
         # An application that was ready in time owes every arrival, even if a busy machine starts it late.
         since = -math.inf if in_time else clock()()
-        zero, grain_s = self._zero, alarm.grain_s
-        return Feed(source, self.mix, self.schedule, zero, alarm.until, slot, slots, since, grain_s)
+        return Feed(source, self.mix, self.schedule, self._zero, alarm.until, slot, slots, since, alarm.grain_s)
 
     def _layers(
         self, application: ClientApplication, recorder: Recorder, closing: AsyncExitStack, server: str

@@ -30,6 +30,7 @@ from harness.experiment.spec import CaseSpec, Trial
 from harness.experiment.target import RunningTarget
 from harness.load.workloads.jsonl import Jsonl
 from harness.measure.judge.slo import parse
+from harness.measure.record.environment import usable_cores
 from harness.measure.record.files import RecordPaths, digest, disk_failed, find_case
 from harness.measure.record.plan import PLAN_FILE, CaseFacts, Measured, write_facts, write_measured, write_plan
 from harness.measure.record.self_test_file import known_machine
@@ -172,7 +173,12 @@ def begin(run: Run, server: Server) -> Measured:
     """Write the plan and the server's description."""
     write_plan(run.plan, run.directory)
     target = Target(server.url, server.profile, server.note)
-    measured = Measured(target, machine=None if run.plan.simulated else known_machine(run.plan.environment))
+    environment = run.plan.environment
+    measured = Measured(
+        target,
+        machine=None if run.plan.simulated else known_machine(environment),
+        cores=usable_cores(environment),
+    )
     write_measured(measured, run.directory)
     return measured
 

@@ -146,7 +146,7 @@ class CaseSoFar:
 
     def _resources(self, measured: Measured, span_s: float) -> Resources:
         wall_s, cpu_s = sum(wall for wall, _ in self._used.values()), self.cpu_s
-        ceiling = ceiling_of(self.plan, measured.ceilings)
+        ceiling = ceiling_of(self.plan, measured)
         return Resources(
             client_cpu_s=cpu_s or None,
             client_cpu_us_per_request=cpu_s / self.rows * 1e6 if self.rows else None,
@@ -158,13 +158,14 @@ class CaseSoFar:
             ceiling_share=self.attempts / span_s / ceiling if ceiling and span_s > 0 else None,
         )
 
-    def evidence(self) -> Evidence:
-        """The facts for the verdict while the case is played."""
+    def evidence(self, cores: float | None = None) -> Evidence:
+        """The facts for the verdict while the case is played, on a machine with so many cores."""
         lag = next(
             ((name, value) for name in ("p99", "p95", "p90", "p50") if (value := self._all_lag.quantile(name))), None
         )
+        plan = self.plan
         return Evidence(
-            self.plan.name, rows=self.rows, lag=lag, transport=self.plan.transport, processes=self.plan.processes
+            plan.name, rows=self.rows, lag=lag, transport=plan.transport, processes=plan.processes, cores=cores
         )
 
 

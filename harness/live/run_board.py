@@ -215,7 +215,8 @@ class RunBoard(EventBoard):
             return Verdict("invalid", [Reason("no_data", text, case.name)])
         conditions = slo.parse(plan.slo) if plan.slo else []
         tolerated_s = tolerance_s(plan.lag_tolerance_s, conditions)
-        return so_far(case, self._cases[self._key].evidence(), slo.sets_errors(conditions), tolerated_s)
+        proof = self._cases[self._key].evidence(self._measured[self._key[0]].cores)
+        return so_far(case, proof, slo.sets_errors(conditions), tolerated_s)
 
     def _tables(self, cases: dict[Key, Case]) -> list[Table]:
         rows: list[Row] = []

@@ -16,7 +16,7 @@ from harness.base.clock import clock
 from harness.client.types import Item, Task
 from harness.load.schedule import Schedule
 from harness.load.timer import SleepUntil
-from harness.load.workloads.jsonl import Jsonl
+from harness.load.workloads.jsonl import Jsonl, KeptRows
 
 AHEAD_S = 0.005
 """Nothing is made ahead so shortly before an arrival, so that it is not late."""
@@ -57,6 +57,12 @@ class Source:
         if self.items is None:
             raise ValueError("a synthetic workload needs a number of items")
         return self.synthetic.rows(task, self.items, self.seed, part, parts)
+
+    def sharing(self, kept: KeptRows) -> Source:
+        """This source, with the parsed rows of a small file that the other applications of the process read too."""
+        if self.jsonl is not None:
+            self.jsonl.kept = kept
+        return self
 
 
 class Ahead:
@@ -107,6 +113,7 @@ class Feed:
     A backlog emits items as fast as they are pulled, all due at `zero`. Arrivals are emitted at their due times. If an
     item is pulled late because the strategy was busy, its `fired` is its due time, and the wait counts as queue wait.
     If it is pulled early, its `fired` is the instant at which the timer woke, and the delay of the timer counts as lag.
+    So it is for every arrival that fell due until then: while the feed sleeps, the strategy is not what it waits for.
 
     Dense arrivals may share a wake-up: the timer is set `grain_s` late, and the wait counts as lag of each of them. To
     wake a sleeping loop costs more than to send a request.
@@ -183,29 +190,27 @@ class Feed:
         offsets, now, zero = self._schedule.offsets, clock(), self._zero
         assert offsets is not None  # noqa: S101 - __aiter__ checked it
         rows = Ahead(self._rows_for(len(offsets)), 0 if self._source.jsonl else self._source.synthetic.ahead)
-        # The instant until which arrivals wait for a wake-up that they share.
-        shared = -math.inf
+        # The last wake-up. What fell due while this feed slept was released then, however late that was.
+        woke = -math.inf
         for position in range(self._part, len(offsets), self._parts):
+            due = zero + offsets[position]
+            # Seen before the row is made: the time that a row takes is the generator's.
+            is_early = due > woke and now() < due
             row = rows.next()
             if row is None:
                 return
             if offsets[position] < self._since:
                 continue
-            fired = due = zero + offsets[position]
-            if due <= shared:
-                fired = shared
-            elif now() < due:
+            if is_early:
                 await rows.fill(due, now)
-                shared = due + self._shared_s(offsets, position)
-                await self._sleep_until(shared)
-                fired = now()
+                await self._sleep_until(due + self._shared_s(offsets, position))
                 # A stop wakes it earlier.
-                shared = min(shared, fired)
+                woke = now()
             if self._stopped_at is not None and due > self._stopped_at:
                 return
             self.pulled += 1
             task, data, priority = row
-            yield Item(position, data, task, priority, due, fired)
+            yield Item(position, data, task, priority, due, woke if woke > due else due)
 
     def _shared_s(self, offsets: array[float], position: int) -> float:
         """Seconds by which this arrival may wait for the next ones, so that they share a wake-up."""
@@ -222,12 +227,5 @@ class Feed:
                 yield task, source.synthetic.data(task, index, source.seed), 0
             return
         task = mix.tasks[0]
-        part, parts = self._part, self._parts
-        while True:
-            empty = True
-            for _, data, priority in source.jsonl.rows(task, part, parts):
-                empty = False
-                yield task, data, priority
-            if empty:
-                # The file has fewer valid lines than the load has parts, so this part reads all of them.
-                part, parts = 0, 1
+        for data, priority in source.jsonl.endless(task, self._part, self._parts):
+            yield task, data, priority

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import errno
+import tempfile
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from harness.client.errors import UsageError
 from harness.experiment import run as runs
 from harness.measure.judge.verdict import exit_code
+from harness.measure.reduce import column_rows
+from harness.measure.reduce.summary import summarize_run
 from harness.measure.result import RunResult, decode
 from tests.unit.recorded import one_by_one, plan, plan_case, write_case
 
@@ -68,3 +72,66 @@ def test_other_errors_are_not_taken_for_the_disks(tmp_path: Path) -> None:
 
     with pytest.raises(FileNotFoundError):
         runs.summarized(made(tmp_path), missing)
+
+
+class Small:
+    """A file on a disk with little room: what fits is written, then the disk is full."""
+
+    def __init__(self, file: Any, room: int) -> None:
+        self._file, self._room = file, room
+
+    def write(self, data: memoryview) -> int:
+        if not self._room:
+            raise FULL
+        written = int(self._file.write(data[: self._room]))
+        self._room -= written
+        return written
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
+
+
+def with_room(monkeypatch: pytest.MonkeyPatch, beside: int, elsewhere: int) -> None:
+    """Room for each temporary file beside the records, and in the system's folder."""
+    real = tempfile.TemporaryFile
+
+    def small(buffering: int = -1, dir: Path | None = None) -> Any:
+        return Small(real(buffering=buffering), elsewhere if dir is None else beside)
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", small)
+
+
+@pytest.mark.parametrize("beside", [0, 1, 37, 200, 399, 400])
+def test_a_column_that_finds_the_disk_full_goes_on_in_the_systems_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, beside: int
+) -> None:
+    """Wherever it was cut off: 50 numbers of 8 bytes."""
+    monkeypatch.setattr(column_rows, "LARGE_ROWS", 10)
+    with_room(monkeypatch, beside, 400)
+    records = np.zeros(50, [("a", "<i8"), ("b", "u1")])
+    records["a"], records["b"] = np.arange(50), np.arange(50) % 3
+    builder = column_rows.RowsBuilder(records.dtype, tmp_path)
+    for start in range(0, 50, 7):
+        builder.add(records[start : start + 7])
+    rows = builder.rows()
+    assert isinstance(rows, column_rows.ColumnRows)
+    assert rows["a"].tolist() == records["a"].tolist()
+    assert rows["b"].tolist() == records["b"].tolist()
+
+
+def test_no_room_for_the_summary_is_one_line_and_the_records_stay(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At the end of the run, and in a later report; with room the result is there."""
+    recorded(tmp_path)
+    with monkeypatch.context() as patched:
+        patched.setattr(column_rows, "LARGE_ROWS", 100)
+        with_room(patched, 100, 150)
+        for attempt in (lambda: runs.summarized(made(tmp_path), lambda: False), lambda: summarize_run(tmp_path)):
+            with pytest.raises(UsageError) as found:
+                attempt()
+            text = str(found.value)
+            assert text.startswith(f"{tmp_path / 'records'}: No space left on device; the rows of one repeat need 0.0")
+            assert text.endswith(f"free some space and run `paceline report {tmp_path}`")
+            assert "\n" not in text
+    assert summarize_run(tmp_path).cases[0].counts.ok == 400

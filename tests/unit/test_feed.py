@@ -17,6 +17,7 @@ from harness.client.types import Item, Task
 from harness.load.feed import Feed, Mix, Source
 from harness.load.schedule import Schedule, compute
 from harness.load.timer import Alarm, sleep_until
+from harness.load.workloads import jsonl
 from harness.load.workloads.jsonl import Jsonl
 from harness.load.workloads.synthetic import Synthetic
 from tests.virtual_time import virtually
@@ -209,6 +210,20 @@ def test_arrivals_cycle_the_file_whatever_its_length(
     assert sorted(item.index for share in split for item in share) == list(range(20))
     good = {f"line {number}" for number, is_good in enumerate(goods) if is_good}
     assert {item.data.text1 for share in split for item in share} <= good
+
+
+@pytest.mark.parametrize("kept_bytes", [0, 100, 1_000_000])
+@given(st.integers(1, 13), st.integers(1, 9))
+def test_an_arrival_reads_the_same_line_whatever_the_number_of_applications(
+    tmp_path_factory: pytest.TempPathFactory, kept_bytes: int, lines: int, parts: int
+) -> None:
+    """Also where the one does not divide the other, and where rows are not kept, or only some."""
+    path = pairs(tmp_path_factory.mktemp("feed") / "f", *[True] * lines)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(jsonl, "KEPT_BYTES", kept_bytes)
+        split = shares(Source(Jsonl(path), Synthetic(), None, 1), ONE_TASK, constant(40.0, 1.0), parts)
+    lines_of = {item.index: item.data.text1 for share in split for item in share}
+    assert lines_of == {index: f"line {index % lines}" for index in range(40)}
 
 
 def test_arrivals_from_a_file_without_a_good_line_are_refused(tmp_path: Path) -> None:

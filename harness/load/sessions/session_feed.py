@@ -132,12 +132,16 @@ class SessionFeed:
 
     async def __aiter__(self) -> AsyncIterator[Item]:
         now = self._now = clock()
+        # The last wake-up. What fell due while this feed waited was released then, however late that was.
+        woke = -math.inf
         while True:
             asked = now()
             if not await self._wait():
                 return
             due, number, session = heapq.heappop(self._due)
-            fired = due if asked > due else now()
+            if asked <= due:
+                woke = now()
+            fired = max(due, woke)
             if self._plan.users is None and session.turn == session.length.earlier + 1:
                 self._arrive(number + self._parts)
             self._prepare(session)

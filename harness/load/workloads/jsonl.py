@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,9 +18,31 @@ from harness.load.mapped_fields import check_fields
 from harness.load.rows import RowReader
 
 KEPT_BYTES = 1024 * 1024
-"""Bytes of lines whose parsed rows are kept for the next pass, over all parts of a file."""
+"""Bytes of lines whose parsed rows are kept for the next pass, over all parts of a file in one process."""
 _Row = tuple[Any, int]
-_NOT_KEPT: Any = object()
+
+
+class KeptRows:
+    """Parsed rows of a small file by their place in it, for all its readers in a process; of a malformed one, why."""
+
+    def __init__(self) -> None:
+        self.rows: dict[int, _Row | str] = {}
+        self._task: Task | None = None
+        # Bytes of further lines that may be kept.
+        self._room = 0
+
+    def begin(self, task: Task) -> bool:
+        """Keep rows as this task parses them; whether it is another task than before."""
+        if self._task is task:
+            return False
+        self._task, self.rows, self._room = task, {}, KEPT_BYTES
+        return True
+
+    def keep(self, place: int, row: _Row | str, size: int) -> None:
+        """Keep a row that was read from so many bytes, if there is room."""
+        if self._room > 0:
+            self.rows[place] = row
+            self._room -= size
 
 
 class Jsonl:
@@ -50,10 +73,11 @@ class Jsonl:
         self._reader = RowReader(self.path, self.columns, self.reading)
         self._read_through = False
         self._plain = self._reader.is_plain
-        self._kept: dict[int, _Row | None] = {}
-        self._kept_task: Task | None = None
-        # Bytes of further lines that may be kept.
-        self._room = 0
+        # The last line that was counted as malformed.
+        self._last_bad = 0
+        # Other readers of the file may share it.
+        self.kept = KeptRows()
+        self._has_begun = False
 
     @property
     def first_bad_line(self) -> str | None:
@@ -67,22 +91,17 @@ class Jsonl:
         Raises UsageError if the file cannot be read or has no valid line.
         """
         index = good = 0
-        # Rows of a small file are read again and again, but parsed once.
-        kept = self._kept_for(task, parts)
+        self._begin(task)
         while self.items is None or index < self.items:
-            before = good
+            before, first = good, index
             for number, line in self._lines():
                 if self.items is not None and index >= self.items:
                     if good == 0:
                         raise UsageError(f"{self.path}: {self._no_good_line(index)}")
                     return
                 if index % parts == part:
-                    row = kept.get(number, _NOT_KEPT)
-                    if row is _NOT_KEPT:
-                        row = self._parse(task, line, number)
-                        if self._room > 0:
-                            kept[number] = row
-                            self._room -= len(line)
+                    # Rows of a small file are read again and again, but parsed once.
+                    row = self._row(task, index - first, line, number)
                     if row is not None:
                         good += 1
                         yield index, row[0], row[1]
@@ -95,12 +114,69 @@ class Jsonl:
             if self.items is None:
                 return
 
-    def _kept_for(self, task: Task, parts: int) -> dict[int, _Row | None]:
-        """The parsed rows by line number; another task parses them in its own way."""
-        if self._kept_task is not task:
+    def endless(self, task: Task, part: int = 0, parts: int = 1) -> Iterator[_Row]:
+        """Data and priority of the rows of one part, pass after pass. The index continues over the passes.
+
+        So the parts together have the lines that one part has alone, in the same order, whatever the number of lines.
+        Malformed lines are left out; a part whose lines are all malformed gets those of the others. Raises UsageError
+        if the file cannot be read or has no valid line.
+        """
+        self._begin(task)
+        first = fruitless = 0
+        while True:
+            index, found = first, False
+            for number, line in self._lines():
+                if index % parts == part and (row := self._row(task, index - first, line, number)) is not None:
+                    found = True
+                    yield row
+                index += 1
+            self._read_through = True
+            count = index - first
+            if found:
+                fruitless = 0
+            elif first + (part - first) % parts < index:
+                fruitless += 1
+            # Passes with lines of its own, all malformed: by then it has read every line that is ever its own.
+            if fruitless * math.gcd(max(count, 1), parts) >= min(count, parts):
+                if parts == 1:
+                    raise UsageError(f"{self.path}: {self._no_good_line(count)}")
+                part, parts, first, fruitless = 0, 1, 0, 0
+                continue
+            index += (part - index) % parts
+            if self._has_kept(index % count, count, math.gcd(count, parts)):
+                yield from self._from_memory(index, count, parts)
+            first = index // count * count
+
+    def _has_kept(self, place: int, count: int, step: int) -> bool:
+        """Whether all rows of a part are in memory, of so many in the file, and one of them is valid."""
+        rows, places = self.kept.rows, range(place % step, count, step)
+        return all(place in rows for place in places) and not all(isinstance(rows[place], str) for place in places)
+
+    def _from_memory(self, index: int, count: int, parts: int) -> Iterator[_Row]:
+        """The rows of a part from this index on, without end."""
+        rows = self.kept.rows
+        while True:
+            row = rows[index % count]
+            if not isinstance(row, str):
+                yield row
+            index += parts
+
+    def _begin(self, task: Task) -> None:
+        """Rows are parsed by this task."""
+        if self.kept.begin(task) or not self._has_begun:
             check_fields(self.columns, [task], {PRIORITY_FIELD, *self._reader.fields_read})
-            self._kept_task, self._kept, self._room = task, {}, KEPT_BYTES // parts
-        return self._kept
+            self._has_begun = True
+
+    def _row(self, task: Task, place: int, line: bytes | LongLine, number: int) -> _Row | None:
+        """The row at a place of the file, from memory or parsed; None if it is malformed."""
+        row = self.kept.rows.get(place)
+        if row is None:
+            row = self._parse(task, line, number)
+            self.kept.keep(place, row, len(line))
+        if isinstance(row, str):
+            self._set_aside(number, row)
+            return None
+        return row
 
     def count(self) -> int:
         """The number of its rows, valid or not; reads the whole file. Raises UsageError if it cannot be read."""
@@ -135,10 +211,10 @@ class Jsonl:
         except (ItemError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             return True
 
-    def _parse(self, task: Task, line: bytes | LongLine, number: int) -> _Row | None:
+    def _parse(self, task: Task, line: bytes | LongLine, number: int) -> _Row | str:
+        """The row of a line; of a malformed one, why."""
         if isinstance(line, LongLine):
-            self._set_aside(number, f"longer than {LINE_MAX} bytes")
-            return None
+            return f"longer than {LINE_MAX} bytes"
         read: dict[str, Any] = {}
         try:
             if self._plain:
@@ -149,13 +225,12 @@ class Jsonl:
                 row = self._reader.mapped(read)
             return data_of(task, row), priority_of(row, checked=self.priorities)
         except ItemError as error:
-            self._set_aside(number, str(self._reader.explained(error, read)))
-            return None
+            return str(self._reader.explained(error, read))
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-            self._set_aside(number, str(error))
-            return None
+            return str(error)
 
     def _set_aside(self, number: int, why: str) -> None:
-        if not self._read_through:
+        if not self._read_through and number > self._last_bad:
+            self._last_bad = number
             self.bad_lines += 1
             self.first_bad = self.first_bad or (number, why)

@@ -21,7 +21,7 @@ CODES: dict[str, tuple[Literal["invalid", "inconclusive", "valid"], str]] = {
         "invalid",
         (
             f"the client used more than {units.share(CEILING_SHARE_MAX)} of its calibrated ceiling, or under arrivals "
-            f"{units.share(CPU_SHARE_MAX)} of a core"
+            f"{units.share(CPU_SHARE_MAX)} of a core, or of the cores that its processes share"
         ),
     ),
     "refusals": (

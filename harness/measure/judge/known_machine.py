@@ -18,10 +18,10 @@ ERROR_SHARE_REPORTED = 0.05
 AGAIN = "Run `paceline self-test` again if the machine has changed."
 
 
-def known_limits(case: Case, machine: KnownMachine, transport: str, processes: int) -> Iterator[tuple[str, str]]:
-    """The warnings, each with its code."""
+def known_limits(case: Case, machine: KnownMachine, transport: str, at_once: float) -> Iterator[tuple[str, str]]:
+    """The warnings, each with its code; `at_once` processes of the client could work at the same time."""
     if ceiling := machine.ceilings_per_s.get(transport):
-        yield from _ceiling(case, machine, processes * ceiling)
+        yield from _ceiling(case, machine, at_once * ceiling)
     # Where the server is known to be our mock.
     if machine.mock_ceiling_per_s and case.target.server is not None:
         yield from _mock_ceiling(case, machine, machine.mock_ceiling_per_s)

@@ -67,7 +67,7 @@ def verdict(
 def so_far(case: Case, proof: Evidence, slo_sets_errors: bool, lag_tolerance_s: float | None) -> Verdict:
     """The verdict on a case that is being played: too many failures, and a client that does not keep up."""
     found = [] if slo_sets_errors else list(too_many_failed(case, proof))
-    found += _client(case)
+    found += _client(case, proof)
     if case.load.kind != "backlog":
         found += _lag(case, proof, lag_tolerance_s)
     reasons = [Reason(code, text, case.name) for code, text in found]
@@ -111,12 +111,13 @@ def _of_case(
     # The requests after the server was gone are reported once.
     if not slo_sets_errors and not is_gone(proof):
         yield from too_many_failed(case, proof)
-    yield from _client(case)
+    yield from _client(case, proof)
     yield from client_time.starved(case, lag_tolerance_s)
     if (case.resources.ceiling_share or 0.0) <= CEILING_SHARE_MAX:
         yield from bursts.bursts(case, proof.burst_waits_s)
     if proof.machine is not None and case.counts.ok:
-        yield from known_machine.known_limits(case, proof.machine, proof.transport, proof.processes)
+        at_once = proof.at_once(case.target.server is not None)
+        yield from known_machine.known_limits(case, proof.machine, proof.transport, at_once)
     if case.load.kind != "backlog":
         yield from _lag(case, proof, lag_tolerance_s)
     yield from off_instants(case)
@@ -140,7 +141,7 @@ def _recording(proof: Evidence) -> Iterator[tuple[str, str]]:
         yield "damaged", f"Recorded data is damaged: {proof.damaged[0]}{more}. Copy the run again, or run it again."
 
 
-def _client(case: Case) -> Iterator[tuple[str, str]]:
+def _client(case: Case, proof: Evidence) -> Iterator[tuple[str, str]]:
     use = case.resources
     at_ceiling = use.ceiling_share is not None and use.ceiling_share > CEILING_SHARE_MAX
     of = f" of {units.rate(use.ceiling_per_s)}" if use.ceiling_per_s else ""
@@ -163,12 +164,18 @@ def _client(case: Case) -> Iterator[tuple[str, str]]:
             ),
         )
         return
-    if case.load.kind != "backlog" and use.client_cpu_share is not None and use.client_cpu_share > CPU_SHARE_MAX:
+    # Processes that share a core use a part of it each.
+    at_once = proof.at_once()
+    used = (use.client_cpu_share or 0.0) * proof.processes / at_once
+    if case.load.kind != "backlog" and used > CPU_SHARE_MAX:
+        is_alone = proof.processes <= at_once
+        cores = "a core" if is_alone else f"the {at_once:g} cores of its machine"
+        more = "more --processes" if is_alone else "a machine with more cores"
         yield (
             "client_ceiling",
             (
-                f"The client used {units.share(use.client_cpu_share)} of a core (limit {units.share(CPU_SHARE_MAX)}): "
-                "it may have delayed requests. Use more --processes or a lower rate."
+                f"The client used {units.share(used)} of {cores} (limit {units.share(CPU_SHARE_MAX)}): "
+                f"it may have delayed requests. Use {more} or a lower rate."
             ),
         )
 

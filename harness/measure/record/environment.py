@@ -6,6 +6,7 @@ import contextlib
 import os
 import platform
 import subprocess
+from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,13 @@ def environment() -> dict[str, Any]:
         "libraries": libraries(),
         "git_sha": git_sha(Path.cwd()),
     }
+
+
+def usable_cores(environment: Mapping[str, Any]) -> float | None:
+    """Cores that a run could use on the machine of this environment; None where it does not say it."""
+    cores = environment.get("cpu_cores_usable") or environment.get("cpu_cores")
+    quota = environment.get("cgroup_cpu_quota")
+    return cores if cores is None or quota is None else min(cores, quota)
 
 
 def simulated_environment() -> dict[str, Any]:

@@ -157,6 +157,15 @@ class Measured(msgspec.Struct, frozen=True):
     target: Target = Target("")
     ceilings: dict[str, float] = {}  # transport (or case name) -> requests/s of one process against a null server
     machine: KnownMachine | None = None  # from the stored self-test of this machine
+    cores: float | None = None  # that the run could use on its machine; None: unknown
+
+
+def at_once(processes: int, cores: float | None, beside_server: bool = False) -> float:
+    """How many of these processes can work at the same time: all of them where the cores are unknown.
+
+    An embedded server beside them has a core of its own, if there is more than one.
+    """
+    return processes if cores is None else min(processes, max(1.0, cores - beside_server))
 
 
 class CaseFacts(msgspec.Struct, frozen=True):

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from harness.measure.judge.slo import RequestBounds
-from harness.measure.record.plan import CaseFacts, Measured, Plan, PlanCase, transport_name
+from harness.measure.record.plan import CaseFacts, Measured, Plan, PlanCase, at_once, transport_name
 from harness.measure.reduce.columns import Repeat, exchanges
 from harness.measure.reduce.counting import Evidence, counts, expected, is_partial
 from harness.measure.reduce.drift import drifts
@@ -67,7 +67,7 @@ def case_of(
         **_makespan(makespans, factor),
         rates_per_s=rates(arrivals, plan.span_s, number.sent, alone, factor),
         in_flight=_in_flight(filled, begins_ns),
-        resources=_resources(plan, filled, number, sum(makespans), measured.ceilings),
+        resources=_resources(plan, filled, number, sum(makespans), measured),
         timeline=_timeline(filled),
         warnings=_warnings(number, proof, repeats) + (prompt_warnings(prompts) if number.ok else []),
         prompts=prompts,
@@ -143,18 +143,20 @@ def _timeline(repeats: list[Repeat]) -> list[Bucket]:
 
 
 def _resources(
-    plan: PlanCase, repeats: list[Repeat], number: Counts, makespans_s: float, ceilings: dict[str, float]
+    plan: PlanCase, repeats: list[Repeat], number: Counts, makespans_s: float, measured: Measured
 ) -> Resources:
     """Unknown in a simulation: virtual time has no CPU."""
     if plan.transport == "simulated":
         return Resources()
-    return resources(repeats, number, makespans_s, ceiling_of(plan, ceilings))
+    return resources(repeats, number, makespans_s, ceiling_of(plan, measured))
 
 
-def ceiling_of(plan: PlanCase, ceilings: dict[str, float]) -> float | None:
-    """The calibrated ceiling of all processes of a case."""
-    ceiling = ceilings.get(plan.name, ceilings.get(plan.transport))
-    return None if ceiling is None or not math.isfinite(ceiling) or ceiling <= 0 else ceiling * plan.processes
+def ceiling_of(plan: PlanCase, measured: Measured) -> float | None:
+    """The calibrated ceiling of all processes of a case; those without a core of their own add nothing."""
+    ceiling = measured.ceilings.get(plan.name, measured.ceilings.get(plan.transport))
+    if ceiling is None or not math.isfinite(ceiling) or ceiling <= 0:
+        return None
+    return ceiling * at_once(plan.processes, measured.cores, measured.target.server is not None)
 
 
 def _warnings(number: Counts, proof: Evidence, repeats: Sequence[Repeat]) -> list[str]:

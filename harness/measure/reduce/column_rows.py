@@ -6,6 +6,7 @@ column is read each time it is asked for, and a mask is kept until then.
 
 from __future__ import annotations
 
+import errno
 import tempfile
 import weakref
 from collections.abc import Iterator, Sequence
@@ -14,28 +15,65 @@ from typing import Any
 
 import numpy as np
 
+from harness.base import units
+
 Array = np.ndarray[Any, np.dtype[Any]]
 
 LARGE_ROWS = 1_000_000
 """More rows than this are not kept in memory as records."""
 
 
+COPIED_BYTES = 1 << 20
+FULL = {errno.ENOSPC, errno.EDQUOT}
+"""The disk is full, or the user's share of it."""
+
+
 class _ColumnFile:
     """The values of one column, beside the records, where there is room. It has no name: nothing of it stays."""
 
     def __init__(self, folder: Path) -> None:
+        self._is_beside = True
         try:
-            file = tempfile.TemporaryFile(buffering=0, dir=folder)  # noqa: SIM115 - it lives as long as this object
-        except OSError:
-            file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 - as above
-        self._file = file
-        weakref.finalize(self, file.close)
+            self._file = tempfile.TemporaryFile(buffering=0, dir=folder)  # noqa: SIM115 - it lives as long as this object
+        except OSError as error:
+            self._file = self._elsewhere(error)
+        self._closing = weakref.finalize(self, self._file.close)
 
     def append(self, values: Array) -> None:
         """Add values at the end. Raises OSError."""
         view = _bytes_of(values)
         while len(view):
-            view = view[self._file.write(view) :]
+            try:
+                view = view[self._file.write(view) :]
+            except OSError as error:
+                if error.errno not in FULL:
+                    raise
+                self._move(error)
+
+    def _elsewhere(self, error: OSError) -> Any:
+        """A file in the system's folder for temporary files. Raises the error if it is there already, or cannot be."""
+        if not self._is_beside:
+            raise error
+        self._is_beside = False
+        try:
+            return tempfile.TemporaryFile(buffering=0)
+        except OSError:
+            raise error from None
+
+    def _move(self, error: OSError) -> None:
+        """Go on elsewhere, with what was written. Raises the error if there is no room either."""
+        file = self._elsewhere(error)
+        try:
+            self._file.seek(0)
+            while piece := self._file.read(COPIED_BYTES):
+                view = memoryview(piece)
+                while view:
+                    view = view[file.write(view) :]
+        except OSError:
+            file.close()
+            raise error from None
+        self._closing()
+        self._file, self._closing = file, weakref.finalize(self, file.close)
 
     def fill(self, values: Array) -> None:
         """Read all values into an array of their number. Raises OSError."""
@@ -122,6 +160,16 @@ class RowsBuilder:
         return blocks[0].copy() if len(blocks) == 1 else np.concatenate(blocks)
 
     def _spill(self) -> None:
+        try:
+            self._write()
+        except OSError as error:
+            if error.errno not in FULL:
+                raise
+            needed = units.megabytes(self.count * self._dtype.itemsize / 1e6)
+            text = f"{error.strerror}; the rows of one repeat need {needed} or more, there or in the folder of TMPDIR"
+            raise OSError(error.errno, text, str(self._folder)) from error
+
+    def _write(self) -> None:
         if not self._files:
             self._files = {name: _ColumnFile(self._folder) for name in self._dtype.names or ()}
         if self._blocks:

@@ -6,7 +6,7 @@ bytes. The columns of more rows are kept in files and read when they are needed:
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -112,6 +112,13 @@ GAP_ROWS_MAX = 400_000
 """Rows of gaps, each with up to 14 of them, that are held of all repeats of a case: 25 MB, and three times that while
 they are worked on."""
 EVERY_MAX = 1 << 30
+
+
+def load_repeats(recorded: Mapping[int, Sequence[RecordPaths]]) -> list[Repeat]:
+    """Read the records of all repeats of a case; their gaps between tokens are those of one in equally many streams."""
+    found = [load_repeat(number, processes, len(recorded)) for number, processes in recorded.items()]
+    every = max((repeat.tokens.every for repeat in found), default=1)
+    return [replace(repeat, tokens=repeat.tokens.at(every)) for repeat in found]
 
 
 def load_repeat(number: int, processes: Sequence[RecordPaths], repeats: int = 1) -> Repeat:

@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 
 from harness.client.types import Outcome
-from harness.measure.record.plan import CaseFacts, PlanCase
+from harness.measure.record.plan import CaseFacts, PlanCase, at_once
 from harness.measure.record.rows_file import FLAG_CACHED, FLAG_SKIPPED, FLAG_STOPPED, End
 from harness.measure.reduce.column_rows import distinct
 from harness.measure.reduce.columns import ProcessColumns, Repeat, lag, sent_itself
@@ -44,9 +44,14 @@ class Evidence(msgspec.Struct, frozen=True):
     send_share: float | None = None  # actual rate of emitted items / offered rate
     transport: str = "asyncio"
     processes: int = 1
+    cores: float | None = None  # of their machine; None: unknown
     burst_waits_s: dict[str, float] = {}  # percentile -> wait of an answer for those that came with it, at most
     machine: KnownMachine | None = None  # the stored self-test of this machine, if there was one
     silence: Silence | None = None  # of the first repeat in which the server stopped answering
+
+    def at_once(self, beside_server: bool = False) -> float:
+        """Processes of the client that could work at the same time, without or with an embedded server beside them."""
+        return at_once(self.processes, self.cores, beside_server)
 
 
 @dataclass(frozen=True)

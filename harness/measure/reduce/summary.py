@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from harness.client.errors import UsageError
 from harness.measure.capacity_result import CapacityPlan
 from harness.measure.judge.client_time import tolerance_s
 from harness.measure.judge.comparison import controlled, ranked
@@ -28,7 +29,8 @@ from harness.measure.record.plan import CaseFacts, Measured, Plan, PlanCase, rea
 from harness.measure.record.sealed_json import DamagedError
 from harness.measure.reduce.bursts import bursts
 from harness.measure.reduce.case_figures import case_of, ceiling_of, run_identity
-from harness.measure.reduce.columns import load_repeat
+from harness.measure.reduce.column_rows import FULL
+from harness.measure.reduce.columns import load_repeats
 from harness.measure.reduce.counting import Evidence, evidence
 from harness.measure.reduce.limit_changes import limit_log
 from harness.measure.result import Case, Reason, RunResult, Verdict
@@ -36,7 +38,20 @@ from harness.measure.sweep_result import SweepPlan
 
 
 def summarize_run(directory: Path) -> RunResult:
-    """The result of a run directory, even of a killed run. Raises UsageError if it has no plan."""
+    """The result of a run directory, even of a killed run.
+
+    Raises UsageError if it has no plan, or if there is no room for the columns of a long run.
+    """
+    try:
+        return _summarized(directory)
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        text = f"{error.filename or directory}: {error.strerror}. The records stay as they are: free some space and run"
+        raise UsageError(f"{text} `paceline report {directory}`") from error
+
+
+def _summarized(directory: Path) -> RunResult:
     plan, measured = read_plan(directory), read_measured(directory)
     conditions = parse(plan.slo) if plan.slo else []
     found = [measure_case(case, directory, measured, conditions) for case in plan.cases]
@@ -144,7 +159,7 @@ def _measure(
     measured: Measured,
     conditions: Sequence[Condition],
 ) -> tuple[Case, Evidence] | None:
-    repeats = [load_repeat(number, processes, len(recorded)) for number, processes in recorded.items()]
+    repeats = load_repeats(recorded)
     numbers = sorted({*recorded, *planned})
     torn, damaged = unreadable(directory, plan.name)
     known = {number: _facts(directory, plan.name, number, damaged) for number in numbers}
@@ -152,8 +167,8 @@ def _measure(
         return None
     facts = [known[number] for number in recorded] or list(known.values())
     proof = evidence(plan, repeats, facts, damaged, len(torn))
-    waits_s = bursts(repeats, ceiling_of(plan, measured.ceilings))
-    proof = msgspec.structs.replace(proof, machine=measured.machine, burst_waits_s=waits_s)
+    waits_s = bursts(repeats, ceiling_of(plan, measured))
+    proof = msgspec.structs.replace(proof, machine=measured.machine, cores=measured.cores, burst_waits_s=waits_s)
     case = case_of(plan, repeats, facts, proof, bounds_s(conditions), measured)
     warnings = [*case.warnings, *filter(None, [warmup_warning(case), rough_warning(case)])]
     case = msgspec.structs.replace(case, limit=limit_log(list(recorded.values())), warnings=warnings)

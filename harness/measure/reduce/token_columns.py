@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -23,6 +23,16 @@ class TokenColumns:
     counts: Array
     gaps: Array
     every: int = 1
+    # The first row of each process, until rows are left out.
+    starts: tuple[int, ...] = (0,)
+
+    def at(self, every: int) -> TokenColumns:
+        """With the gaps of one in so many streams, at least as many as before; while no row is left out."""
+        if every == self.every:
+            return self
+        starts = np.array(self.starts, np.uint64)
+        own = self.gaps["row"] - starts[np.searchsorted(starts, self.gaps["row"], side="right") - 1]
+        return replace(self, gaps=_those(self.gaps, _is_chosen(own, every)), every=every)
 
     def kept(self, mask: Array) -> TokenColumns:
         """What belongs to the requests for which the mask is true, with their places among these."""
@@ -69,6 +79,9 @@ def joined(parts: Sequence[tuple[TokenColumns, int]]) -> TokenColumns:
     if len(parts) == 1:
         return parts[0][0]
     starts = np.cumsum([0, *(size for _, size in parts)]).tolist()
+    # Pooled, each stream has the same weight.
+    every = max(part.every for part, _ in parts)
+    parts = [(part.at(every), size) for part, size in parts]
 
     def together(of: Callable[[TokenColumns], Array]) -> Array:
         moved = []
@@ -79,8 +92,8 @@ def joined(parts: Sequence[tuple[TokenColumns, int]]) -> TokenColumns:
         whole: Array = np.concatenate(moved)
         return whole
 
-    every = max(part.every for part, _ in parts)
-    return TokenColumns(together(lambda part: part.counts), together(lambda part: part.gaps), every)
+    gaps = together(lambda part: part.gaps)
+    return TokenColumns(together(lambda part: part.counts), gaps, every, tuple(starts[:-1]))
 
 
 def thinned(gaps: Array, every: int) -> Array:
@@ -88,6 +101,10 @@ def thinned(gaps: Array, every: int) -> Array:
 
     What twice as many streams leave is a part of it.
     """
-    mixed = (gaps["row"] * _MIX) >> np.uint64(32)
-    chosen: Array = gaps[mixed % np.uint64(every) == 0]
+    return _those(gaps, _is_chosen(gaps["row"], every))
+
+
+def _is_chosen(places: Array, every: int) -> Array:
+    """Whether the streams at these places are among one in so many."""
+    chosen: Array = ((places * _MIX) >> np.uint64(32)) % np.uint64(every) == 0
     return chosen
