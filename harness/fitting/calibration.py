@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -89,6 +90,7 @@ class Calibration:
     # Retry-After of refusals, as far as they had one.
     retry_after_s: list[float | None] = field(default_factory=list)
     queue_s: float = 0.0  # of a request alone, as the server says
+    pause_s: float = math.inf  # between the burst and the load before it, at most; a mock in virtual time begins afresh
     settled: bool = False
     problems: list[Reason] = field(default_factory=list)
 
@@ -220,7 +222,10 @@ class Calibrating:
         answered = max(self._rate(seen) for seen in self._found.all)
         most = min(BURST, limits()[1] - RESERVE)
         size = int(max(2, min(most, max(64, answered * _BURST_S))))
-        return self._play(f"burst of {size}", self._plan.mixed, size, self._plan.level_s * _BURST_SHARE, items=size)
+        seen = self._play(f"burst of {size}", self._plan.mixed, size, self._plan.level_s * _BURST_SHARE, items=size)
+        if not self._bench.begins_afresh:
+            self._found.pause_s = sum(self._beside_s[-2:])
+        return seen
 
     def _arrivals(self) -> Seen:
         """Arrivals above the rate that the server has answered so far."""

@@ -19,8 +19,8 @@ from harness.fitting.bench import Batch, Bench, Policy, queue_stamp_s
 from harness.fitting.calibration import Calibration, CalibrationPlan
 from harness.fitting.estimates import fits
 from harness.fitting.fit_loads import WordLengths
-from harness.fitting.fitted_parameters import Fit, bound_estimates
-from harness.fitting.fitter import FitSettings, NotFitted, check_playable
+from harness.fitting.fitted_parameters import Fit, NotFitted, bound_estimates
+from harness.fitting.fitter import FitSettings, check_playable
 from harness.fitting.inversion import law
 from harness.fitting.load_figures import figures, loss, relative, scatter, steadiness
 from harness.fitting.refusal_bounds import Refusals, refusals, with_waits
@@ -169,7 +169,8 @@ def streamed(gaps: int) -> Seen:
     base = seen(starts.tolist(), (starts + 0.02 + 0.01 * gaps).tolist(), concurrency=1)
     shapes = tuple(Shape("generate", (10 + place % 5,), 8) for place in range(40))
     rows = np.repeat(np.arange(40), gaps).astype(float)
-    return replace(base, shapes=shapes, first=starts + 0.02, gaps=np.full(40 * gaps, 0.01), gap_rows=rows)
+    tokens = {"first": starts + 0.02, "chunks": np.full(40, gaps + 1.0)}
+    return replace(base, shapes=shapes, gaps=np.full(40 * gaps, 0.01), gap_rows=rows, **tokens)
 
 
 def test_answers_in_one_piece_have_no_time_between_tokens() -> None:
@@ -180,10 +181,13 @@ def test_answers_in_one_piece_have_no_time_between_tokens() -> None:
 
 def test_an_answer_without_any_token_does_not_count() -> None:
     idle = streamed(2)
-    idle.first[3] = np.nan
+    # The first byte is then that of the head.
+    idle.chunks[3], idle.first[3] = 0, idle.sent[3] + 0.0001
     found = fits(Calibration(CalibrationPlan(), idle=idle, burst=streamed(2)), 0.001)[0]
     assert found.streams is not None
     assert found.streams.values["itl_base_s"] == pytest.approx(0.01)
+    assert len(found.streams.first_ratios) == 79
+    assert found.streams.first_ratios == pytest.approx(np.ones(79))
 
 
 def test_retry_after_is_fixed_computed_or_missing() -> None:
