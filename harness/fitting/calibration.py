@@ -90,7 +90,7 @@ class Calibration:
     # Retry-After of refusals, as far as they had one.
     retry_after_s: list[float | None] = field(default_factory=list)
     queue_s: float = 0.0  # of a request alone, as the server says
-    pause_s: float = math.inf  # between the burst and the load before it, at most; a mock in virtual time begins afresh
+    pause_s: float = math.inf  # between the arrivals and the load before, at most; a mock in virtual time begins afresh
     settled: bool = False
     problems: list[Reason] = field(default_factory=list)
 
@@ -222,10 +222,7 @@ class Calibrating:
         answered = max(self._rate(seen) for seen in self._found.all)
         most = min(BURST, limits()[1] - RESERVE)
         size = int(max(2, min(most, max(64, answered * _BURST_S))))
-        seen = self._play(f"burst of {size}", self._plan.mixed, size, self._plan.level_s * _BURST_SHARE, items=size)
-        if not self._bench.begins_afresh:
-            self._found.pause_s = sum(self._beside_s[-2:])
-        return seen
+        return self._play(f"burst of {size}", self._plan.mixed, size, self._plan.level_s * _BURST_SHARE, items=size)
 
     def _arrivals(self) -> Seen:
         """Arrivals above the rate that the server has answered so far."""
@@ -233,7 +230,10 @@ class Calibrating:
         # A server may refuse the first request of each load.
         rate = 1.5 * (answered or max(self._rate(seen) for seen in self._found.all))
         load = FitLoad(f"arrivals at {units.rate(rate)}", self._plan.mixed, rate_per_s=rate, seconds=self._plan.level_s)
-        return self._played_well(load)
+        seen = self._played_well(load)
+        if not self._bench.begins_afresh:
+            self._found.pause_s = sum(self._beside_s[-2:])
+        return seen
 
     @staticmethod
     def _rate(seen: Seen) -> float:

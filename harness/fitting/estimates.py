@@ -57,7 +57,7 @@ def fits(calibration: Calibration, tolerance_s: float, fixed: KnownParameters | 
     assert calibration.burst is not None  # noqa: S101 - a calibration has one
     bounds = refusals(calibration.burst, calibration.arrivals, [one for one in calibration.all if one.concurrency])
     bounds = with_waits(bounds, calibration.retry_after_s)
-    before = [one for one in (calibration.idle, *calibration.closed) if one is not None]
+    before = [one for one in (*calibration.closed, calibration.burst) if one is not None]
     bounds = with_pause(bounds, before, calibration.pause_s)
     # The first is the idle load, without which there is no fit.
     loads = [seen for seen in (_usable(one) for one in calibration.all) if len(seen) >= LONE_MIN]

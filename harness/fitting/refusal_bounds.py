@@ -25,7 +25,9 @@ _AGREE = 0.8
 _SURE = 0.5
 """Answers within this share of the shortest latency were in the server at the same time."""
 _REFILLED = 0.5
-"""A burst was the whole of it if it is less than this share of what the rate gives in the pause before it."""
+"""A burst was the whole of it if it is less than this share of what the rate gives in the pause before the load."""
+_EMPTY = 50
+"""Refusals from which the size of a bucket is taken."""
 _SAMPLE = 2000
 """Refusals of a load at which requests in flight are counted."""
 
@@ -38,7 +40,7 @@ class Refusals:
     queue: int | None = None  # requests in the server, refused with 503
     rate_per_s: float | None = None
     burst: int | None = None
-    # The bucket was full when the burst began, as far as the time before it shows.
+    # The bucket was full when the arrivals began, as far as the time before it shows.
     burst_known: bool = True
     rate_status: int = 429
     # Requests accepted before refusals that hardly any acceptance followed: a quota, which has no rate.
@@ -79,7 +81,7 @@ def with_waits(found: Refusals, waits: Sequence[float | None]) -> Refusals:
 
 
 def with_pause(found: Refusals, before: Sequence[Seen], pause_s: float) -> Refusals:
-    """The bounds; after loads that emptied the bucket, its size is known if the pause before the burst filled it."""
+    """The bounds; after loads that emptied the bucket, its size is known if the pause before the arrivals filled it."""
     if found.rate_per_s is None or found.burst is None:
         return found
     emptied = any(bool(_by(seen, found.rate_status).any()) for seen in before)
@@ -107,7 +109,7 @@ def refusals(burst: Seen, arrivals: Seen | None, others: Sequence[Seen]) -> Refu
         elif (rate := _rate(_only(arrivals, status))) is None:
             found = replace(found, quota=int((~_by(arrivals, status)).sum()))
         elif found.rate_per_s is None or rate < found.rate_per_s:
-            found = replace(found, rate_per_s=rate, burst=_burst(burst, arrivals, status, rate), rate_status=status)
+            found = replace(found, rate_per_s=rate, burst=_burst(arrivals, status, rate), rate_status=status)
     return found
 
 
@@ -196,15 +198,21 @@ def _most_in_flight(seen: Seen) -> int:
     return int(here.max(initial=0))
 
 
-def _burst(burst: Seen, arrivals: Seen, status: int, rate: float) -> int | None:
-    """Requests that a full bucket had room for: those taken, without those whose room came while they arrived."""
-    refused, usual = _by(burst, status), _by(arrivals, status)
-    if not refused.any():
+def _burst(arrivals: Seen, status: int, rate: float) -> int | None:
+    """Requests that a full bucket has room for: those taken until it was empty, without what came in meanwhile.
+
+    Of arrivals, because it is not known when the requests of a burst reach the server.
+    """
+    refused = _by(arrivals, status)
+    taken, empty = arrivals.sent[~refused], arrivals.sent[refused][:_EMPTY]
+    before = np.searchsorted(taken, empty, side="right")
+    if not before[0]:
         return None
-    # Of arrivals, because those of a burst wait for their connections.
-    way_s = float((arrivals.done - arrivals.sent)[usual].min())
-    arriving_s = max(0.0, float(burst.done[refused].max() - burst.sent.min()) - way_s)
-    return max(1, int((~refused).sum()) - int(rate * arriving_s + 1e-9))
+    # It was full last when this one was taken.
+    full = int(np.argmax(rate * taken[: before[0]] - np.arange(before[0])))
+    room = before - full - rate * (empty - taken[full])
+    # At a refusal there is part of a request in it, half of one on average.
+    return max(1, round(float(np.median(room)) + 0.5))
 
 
 def _rate(seen: Seen) -> float | None:
