@@ -10,7 +10,8 @@ from harness.base.options import filled
 from harness.cli.command import Command, options_of
 from harness.cli.streams import check_json_output, write_output
 from harness.client.transport.connection_settings import ConnectionSettings
-from harness.fitting.fitter import FitSettings, Fitted, NotFitted, fit_server
+from harness.fitting.fitted_parameters import NotFitted
+from harness.fitting.fitter import FitSettings, Fitted, fit_server
 
 
 @click.command("fit", cls=Command)

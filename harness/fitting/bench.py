@@ -55,6 +55,8 @@ class Batch(msgspec.Struct, frozen=True):
     length: _Number  # padded
     tokens: _Number
     duration_s: _Duration
+    # Items that waited when it ended; None: not reported.
+    queued: Annotated[int, msgspec.Meta(ge=0)] | None = None
 
 
 class Policy(msgspec.Struct, frozen=True):
@@ -98,6 +100,11 @@ class Bench:
         # Of a server that reports it; known after the first call of `batches`.
         self.policy: Policy | None = None
 
+    @property
+    def begins_afresh(self) -> bool:
+        """Whether each load meets a server that has not seen the ones before."""
+        return isinstance(self._session.server, MockInProcess)
+
     def play(self, load: FitLoad) -> tuple[Seen, list[Reason]]:
         """Play a load; the client's records, and reasons why they are not valid. Raises KeyboardInterrupt."""
         case = load.case(self._run.settings, self._scenario)
@@ -116,7 +123,7 @@ class Bench:
         if isinstance(server, MockInProcess):
             self.policy = msgspec.convert(server.mock.app.dispatcher.policy, Policy, from_attributes=True)
             log = server.mock.app.dispatcher.log
-            return [Batch(one.started, one.items, one.length, one.tokens, one.duration_s) for one in log]
+            return [Batch(one.started, one.items, one.length, one.tokens, one.duration_s, one.queued) for one in log]
         answer = server.calls.get("/debug/batches") if isinstance(server, RunningTarget) else None
         try:
             report = msgspec.convert(answer, _Report)

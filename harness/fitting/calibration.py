@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -89,6 +90,7 @@ class Calibration:
     # Retry-After of refusals, as far as they had one.
     retry_after_s: list[float | None] = field(default_factory=list)
     queue_s: float = 0.0  # of a request alone, as the server says
+    pause_s: float = math.inf  # between the arrivals and the load before, at most; a mock in virtual time begins afresh
     settled: bool = False
     problems: list[Reason] = field(default_factory=list)
 
@@ -228,7 +230,10 @@ class Calibrating:
         # A server may refuse the first request of each load.
         rate = 1.5 * (answered or max(self._rate(seen) for seen in self._found.all))
         load = FitLoad(f"arrivals at {units.rate(rate)}", self._plan.mixed, rate_per_s=rate, seconds=self._plan.level_s)
-        return self._played_well(load)
+        seen = self._played_well(load)
+        if not self._bench.begins_afresh:
+            self._found.pause_s = sum(self._beside_s[-2:])
+        return seen
 
     @staticmethod
     def _rate(seen: Seen) -> float:

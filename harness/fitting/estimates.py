@@ -11,10 +11,18 @@ import numpy as np
 from harness.fitting import white_box
 from harness.fitting.batch_units import Structure, Units, grouped, padded, units_of
 from harness.fitting.calibration import Calibration
-from harness.fitting.fitted_parameters import SURE, Estimate, Fit, KnownParameters, batch_estimates, bound_estimates
+from harness.fitting.fitted_parameters import (
+    SURE,
+    Estimate,
+    Fit,
+    KnownParameters,
+    NotFitted,
+    batch_estimates,
+    bound_estimates,
+)
 from harness.fitting.generation import stream_law, streaming_at_once
 from harness.fitting.inversion import Law, law, waiting
-from harness.fitting.refusal_bounds import Refusals, refusals, with_waits
+from harness.fitting.refusal_bounds import Refusals, refusals, with_pause, with_waits
 from harness.fitting.residuals import cv_of, jitter_of
 from harness.fitting.seen import Floats, Seen
 
@@ -43,18 +51,21 @@ _ALIKE = 0.08
 def fits(calibration: Calibration, tolerance_s: float, fixed: KnownParameters | None = None) -> list[Fit]:
     """The sets of parameters that may explain a calibration, the likeliest first.
 
-    `tolerance_s`: answers of one batch come at most this far apart.
+    `tolerance_s`: answers of one batch come at most this far apart. Raises NotFitted if `fixed` explains nothing.
     """
+    fixed = fixed or KnownParameters()
     assert calibration.burst is not None  # noqa: S101 - a calibration has one
     bounds = refusals(calibration.burst, calibration.arrivals, [one for one in calibration.all if one.concurrency])
     bounds = with_waits(bounds, calibration.retry_after_s)
+    before = [one for one in (*calibration.closed, calibration.burst) if one is not None]
+    bounds = with_pause(bounds, before, calibration.pause_s)
     # The first is the idle load, without which there is no fit.
     loads = [seen for seen in (_usable(one) for one in calibration.all) if len(seen) >= LONE_MIN]
     if loads[0].shapes[0].output:
-        return [_of_streams(loads, bounds)]
+        return [_of_streams(loads, bounds, fixed)]
     if calibration.batches:
-        return [of_log(calibration, bounds, fixed or KnownParameters())]
-    return _of_batches(loads, bounds, tolerance_s, fixed or KnownParameters())
+        return [of_log(calibration, bounds, fixed)]
+    return _of_batches(loads, bounds, tolerance_s, fixed)
 
 
 def fit(calibration: Calibration, tolerance_s: float, fixed: KnownParameters | None = None) -> Fit:
@@ -74,7 +85,7 @@ def _usable(seen: Seen) -> Seen:
     part = seen.before_refusals() if 1 < seen.concurrency < 64 else seen
     streams = len(part) and part.shapes[0].output
     # An answer without any token says nothing of the first one.
-    return part.part(part.ok & np.isfinite(part.first) if streams else part.ok)
+    return part.part(part.ok & (part.chunks > 0) if streams else part.ok)
 
 
 def _of_batches(loads: Sequence[Seen], bounds: Refusals, tolerance_s: float, fixed: KnownParameters) -> list[Fit]:
@@ -89,10 +100,15 @@ def _of_batches(loads: Sequence[Seen], bounds: Refusals, tolerance_s: float, fix
         if structure.batch_items > 1 and structure.workers and not _batches(units, structure, fitted):
             continue
         found.append((structure, fitted))
+    if not found:
+        raise NotFitted(
+            f"the records show no batches of up to {fixed.batch_items} items where --workers is {fixed.workers}: leave "
+            "out --batch-items, or --workers"
+        )
     least = min(fitted.spread for _, fitted in found)
     near = [one for one in found if one[1].spread <= least * _NEAR + 1e-4]
     near.sort(key=lambda one: (one[1].spread > least * _SIMPLER + 1e-4, *_order(one, least)))
-    return [_whole(structure, loads, bounds, tolerance_s) for structure, _ in near[:_MOST]]
+    return [_whole(structure, loads, bounds, tolerance_s, fixed) for structure, _ in near[:_MOST]]
 
 
 def _order(one: tuple[Structure, Law], least: float) -> tuple[float, ...]:
@@ -102,13 +118,16 @@ def _order(one: tuple[Structure, Law], least: float) -> tuple[float, ...]:
     return _complexity(structure) if good else (fitted.spread, 0, 0)
 
 
-def _whole(structure: Structure, loads: Sequence[Seen], bounds: Refusals, tolerance_s: float) -> Fit:
+def _whole(
+    structure: Structure, loads: Sequence[Seen], bounds: Refusals, tolerance_s: float, fixed: KnownParameters
+) -> Fit:
     """The fit under one structure, with its padding."""
     structure, fitted = _padded(loads, structure, tolerance_s)
     jitter = jitter_of(_residuals(fitted, loads, structure, tolerance_s))
     units = [units_of(seen, structure, tolerance_s) for seen in loads]
     tokens = max(int((one.items * padded(one.longest, structure.pad_multiple)).max()) for one in units)
-    made = Fit(structure, fitted, jitter, None, None, bounds, (), batch_tokens_seen=tokens)
+    known = fixed.batch_items is not None or _full_left_others(units, structure, fitted)
+    made = Fit(structure, fitted, jitter, None, None, bounds, (), batch_tokens_seen=tokens, batch_known=known)
     return replace(made, estimates=tuple(batch_estimates(made)))
 
 
@@ -149,6 +168,14 @@ def _batches(units: Sequence[Units], structure: Structure, fitted: Law) -> bool:
     return not len(sizes) or float((sizes > 1).mean()) >= 0.5
 
 
+def _full_left_others(units: Sequence[Units], structure: Structure, fitted: Law) -> bool:
+    """Whether a batch with the most items left others waiting: only then was there no room for one more."""
+    overhead_s = fitted.values["overhead_s"]
+    return any(
+        bool((waiting(one, structure, overhead_s) & (one.items >= structure.batch_items)).any()) for one in units
+    )
+
+
 def _complexity(structure: Structure) -> tuple[float, ...]:
     # A server without a bound is the simplest: nothing waits in it.
     return (structure.lingers, structure.batch_items, structure.workers)
@@ -156,7 +183,7 @@ def _complexity(structure: Structure) -> tuple[float, ...]:
 
 def _structures(loads: Sequence[Seen], tolerance_s: float, fixed: KnownParameters) -> list[Structure]:
     """The structures that may explain the loads."""
-    sizes = {1, _batch_items(loads, tolerance_s)} if fixed.batch_items is None else {fixed.batch_items}
+    sizes = {1, *_batch_items(loads, tolerance_s)} if fixed.batch_items is None else {fixed.batch_items}
     found = []
     for size in sorted(sizes):
         for workers in _workers(loads, size, tolerance_s) if fixed.workers is None else [fixed.workers]:
@@ -166,15 +193,15 @@ def _structures(loads: Sequence[Seen], tolerance_s: float, fixed: KnownParameter
     return found
 
 
-def _batch_items(loads: Sequence[Seen], tolerance_s: float) -> int:
-    """The most items that were answered together in several batches."""
+def _batch_items(loads: Sequence[Seen], tolerance_s: float) -> set[int]:
+    """The most items that were answered together, and the most that were so in several batches."""
     wide = Structure(batch_items=1 << 20)
     sizes: list[int] = []
     for seen in loads:
         sizes += [sum(seen.shapes[place].items for place in group) for group in grouped(seen, wide, tolerance_s)]
     counts = np.bincount(sizes)
-    often = np.flatnonzero(counts >= 3)
-    return int(often.max()) if len(often) else 1
+    # Large batches are few: a burst of 512 has one or two of 256. The answers of two batches may also come together.
+    return {int(np.flatnonzero(counts >= least).max(initial=1)) for least in (1, 3)}
 
 
 def _workers(loads: Sequence[Seen], size: int, tolerance_s: float) -> list[int]:
@@ -197,10 +224,19 @@ def _workers(loads: Sequence[Seen], size: int, tolerance_s: float) -> list[int]:
 
 
 def _padded(loads: Sequence[Seen], structure: Structure, tolerance_s: float) -> tuple[Structure, Law]:
-    """The padding with the least spread; the finest of those that are as good."""
+    """The padding with the least spread, and the square of the length where it explains more."""
     units = [units_of(seen, structure, tolerance_s) for seen in loads]
-    tried = [(replace(structure, pad_multiple=pad), law(units, replace(structure, pad_multiple=pad))) for pad in PADS]
-    least = min(one.spread for _, one in tried)
+    chosen, found = _finest(units, structure)
+    if law(units, chosen, squares=True).spread + 1e-4 < _LONGER * found.spread:
+        return _finest(units, structure, squares=True)
+    return chosen, found
+
+
+def _finest(units: Sequence[Units], structure: Structure, squares: bool = False) -> tuple[Structure, Law]:
+    """The padding with the least spread; the finest of those that are as good."""
+    structures = [replace(structure, pad_multiple=pad) for pad in PADS]
+    tried = [(one, law(units, one, squares)) for one in structures]
+    least = min(found.spread for _, found in tried)
     return next((one, found) for one, found in tried if found.spread <= least + 1e-9)
 
 
@@ -219,29 +255,33 @@ def of_log(calibration: Calibration, bounds: Refusals, fixed: KnownParameters) -
         linger_s = policy.linger_s
     pad = white_box.pad_multiple(batches) if policy is None else policy.pad_multiple
     found = white_box.law_of(batches, max(0.0, overhead_s - linger_s), linger_s)
-    workers = white_box.workers(loads) if fixed.workers is None else fixed.workers
     most = max(one.items for one in batches) if policy is None else policy.items_max
     most = most if fixed.batch_items is None else fixed.batch_items
+    workers = white_box.workers(loads) if white_box.waited(loads, linger_s) else 0
+    workers = workers if fixed.workers is None else fixed.workers
+    if calibration.arrivals is not None:
+        running = white_box.running_items(calibration.batches.get(calibration.arrivals.name, []))
+        bounds = replace(bounds, batch_items=running)
     bound = 0 if policy is None else policy.tokens_max
     structure = Structure(0 if workers >= UNBOUNDED else workers, most, pad, bound, lingers=linger_s > 0)
     tokens = max(one.items * one.length for one in batches)
     made = Fit(
         structure, found, jitter_of(found.ratios), None, None, bounds, (), batch_tokens_seen=tokens, white_box=True,
         policy_known=policy is not None,
+        batch_known=policy is not None or fixed.batch_items is not None or white_box.filled(batches, most),
         overhead_tokens=0.0 if policy is None or most == 1 else policy.overhead_tokens,
         tokens=white_box.tokens_of(idle, alone),
     )  # fmt: skip
     return replace(made, estimates=tuple(batch_estimates(made)))
 
 
-def _of_streams(loads: Sequence[Seen], bounds: Refusals) -> Fit:
+def _of_streams(loads: Sequence[Seen], bounds: Refusals, fixed: KnownParameters) -> Fit:
     most = max(streaming_at_once(seen) for seen in loads)
-    candidates = sorted({0, *range(most, most + 3)})
+    # Without a bound first: where no sequence waited, slots explain nothing more.
+    candidates = [0, *range(most, most + 3)] if fixed.workers is None else [fixed.workers]
     laws = [stream_law(loads, slots) for slots in candidates]
     least = min(one.spread for one in laws)
-    found = next(
-        one for one in sorted(laws, key=lambda one: one.slots or 1 << 20) if one.spread <= least * _SIMPLER + 1e-4
-    )
+    found = next(one for one in laws if one.spread <= least * _SIMPLER + 1e-4)
     # Squares of the prompt and the context of all sequences, where they explain more.
     longer = stream_law(loads, found.slots, squares=True)
     if longer.spread + longer.next_spread < _LONGER * (found.spread + found.next_spread):

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+from harness.client.errors import UsageError
 from harness.fitting.batch_units import Structure
 from harness.fitting.generation import StreamLaw
 from harness.fitting.inversion import Law
@@ -36,8 +37,19 @@ class Estimate:
 class KnownParameters:
     """Parameters that the user knows and the fit must not change."""
 
-    workers: int | None = None
+    workers: int | None = None  # slots of a language model
     batch_items: int | None = None
+
+    def check(self, streams: bool) -> None:
+        """Raise UsageError for what such a server does not have."""
+        if streams and self.batch_items not in {None, 1}:
+            raise UsageError(
+                f"--batch-items {self.batch_items}: a language model has no such batches; its slots are --workers"
+            )
+
+
+class NotFitted(Exception):  # noqa: N818 - a finding, not a fault
+    """The server cannot be fitted; the message is one line."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +70,8 @@ class Fit:
     white_box: bool = False
     # How batches are made up is reported by the server, and not to be searched for.
     policy_known: bool = False
+    # A batch with the most items left others waiting, or the user knows that number.
+    batch_known: bool = True
     overhead_jitter: Jitter = field(default_factory=Constant)
 
 
@@ -81,6 +95,8 @@ def batch_estimates(made: Fit) -> list[Estimate]:
     if not structure.workers:
         unsure = f"bounded below: nothing waited, with up to {most} requests in flight"
     estimates.append(Estimate("workers", structure.workers, None, unsure))
+    if not unsure and not made.batch_known:
+        unsure = f"bounded below: no batch of {structure.batch_items} left others waiting"
     estimates.append(Estimate("batch_max_items", structure.batch_items, None, unsure))
     if found.values["per_token_s"] > 0:
         estimates.append(Estimate("pad_multiple", structure.pad_multiple))
@@ -91,21 +107,25 @@ def batch_estimates(made: Fit) -> list[Estimate]:
     assert made.jitter is not None  # noqa: S101 - of batches
     cv = cv_of(made.jitter)
     estimates.append(Estimate("cv", cv, cv / math.sqrt(2 * len(found.ratios))))
-    return [*estimates, *bound_estimates(made.refusals, structure.workers)]
+    return [*estimates, *bound_estimates(made.refusals, structure.workers, structure.batch_items)]
 
 
-def bound_estimates(bounds: Refusals, workers: int) -> list[Estimate]:
+def bound_estimates(bounds: Refusals, workers: int, batch_items: int = 1) -> list[Estimate]:
     """The bounds of a server, and the Retry-After of its refusals if it is fixed."""
-    limited = bounds.rate_per_s is not None or bounds.in_flight is not None
+    at_once = bounds.at_once_max(workers)
+    limited = bounds.rate_per_s is not None or at_once is not None
     known = {
-        "in_flight": bounds.in_flight,
-        "queue_max": bounds.queue_max(workers),
+        "in_flight": at_once,
+        "queue_max": bounds.queue_max(workers, batch_items),
         "rate_per_s": bounds.rate_per_s,
         "burst": bounds.burst,
         # The queue of the mock has a wait of its own.
         "retry_after_s": bounds.retry_after_s if limited else None,
     }
     found = [Estimate(name, value) for name, value in known.items() if value is not None]
+    if not bounds.burst_known:
+        note = "bounded below: it may not have been full again after the loads before"
+        found = [replace(one, note=note) if one.name == "burst" else one for one in found]
     if bounds.quota is not None:
         note = "after the first refusal too few were accepted for a rate: a quota, which the mock does not play"
         found.append(Estimate("quota", bounds.quota, None, note))

@@ -30,7 +30,7 @@ from harness.fitting.calibration import Calibrating, Calibration, CalibrationPla
 from harness.fitting.candidates import Search
 from harness.fitting.estimates import fits
 from harness.fitting.fit_loads import FitLoad, WordLengths
-from harness.fitting.fitted_parameters import Estimate, Fit, KnownParameters
+from harness.fitting.fitted_parameters import Estimate, Fit, KnownParameters, NotFitted
 from harness.fitting.load_figures import Figures, loss
 from harness.fitting.profile_file import profile_of, rounded, with_proof
 from harness.fitting.seen import Seen
@@ -69,7 +69,11 @@ class FitSettings:
         TIME_S, "Most time of the fit; its loads take up to four fifths.", kind=duration_s, least=20, most=3600
     )
     workers: int | None = option(
-        None, "Workers of the server, if you know them; 0: no bound.", kind=int, least=0, most=COUNT_MAX
+        None,
+        "Workers (or slots of a language model), if you know them; 0: no bound.",
+        kind=int,
+        least=0,
+        most=COUNT_MAX,
     )
     batch_items: int | None = option(
         None, "Most items of a batch, if you know it; 1: no batches.", kind=int, least=1, most=COUNT_MAX
@@ -145,6 +149,13 @@ def streaming(task: str) -> str:
     return task + (",stream=true" if ":" in task else ":stream=true")
 
 
+def streams(task: str) -> bool:
+    """Whether its answers are streamed: the server is a language model."""
+    from harness import plugins
+
+    return bool(plugins.settings_of(plugins.make("task", streaming(task))).get("stream"))
+
+
 @dataclass(frozen=True)
 class Fitted:
     """The result of a fit. `refused` says why the server cannot be fitted."""
@@ -161,10 +172,6 @@ class Fitted:
     searched: bool = True
 
 
-class NotFitted(Exception):  # noqa: N818 - a finding, not a fault
-    """The server cannot be fitted; the message is one line."""
-
-
 Say = Callable[[str], None]
 
 
@@ -172,6 +179,8 @@ def fit_server(wanted: FitSettings, say: Say, *, simulated: bool = False, progre
     """Calibrate a server and fit a profile to it. Raises UsageError, NotFitted and KeyboardInterrupt."""
     if find_spec("scipy") is None:
         raise UsageError('fit needs the package scipy: pip install "paceline[fit]"')
+    known = KnownParameters(wanted.workers, wanted.batch_items)
+    known.check(streams(wanted.task))
     run = wanted.run(simulated)
     calibration = _calibrated(run, wanted, say, simulated, progress or _silent)
     if (failed := failures(calibration)) is not None:
@@ -181,7 +190,7 @@ def fit_server(wanted: FitSettings, say: Say, *, simulated: bool = False, progre
     own_s = 0.0 if simulated else _own_s(wanted, idle, say)
     say("fitting")
     tolerance_s = _VIRTUAL_S if simulated else max(_TOGETHER_MIN_S, _TOGETHER * float(np.median(idle.latency[idle.ok])))
-    candidates = fits(calibration, tolerance_s, KnownParameters(wanted.workers, wanted.batch_items))
+    candidates = fits(calibration, tolerance_s, known)
     check_playable(candidates[0], own_s)
     measured = [(calibration.loads[seen.name], seen) for seen in calibration.all]
     task = streaming(wanted.task)

@@ -11,6 +11,7 @@ import msgspec
 from harness.base.files import write_atomically
 from harness.client.errors import UsageError
 from harness.fitting.fitted_parameters import Fit
+from harness.fitting.refusal_bounds import Refusals
 from mock_server.profile import Capacity, Generation, Limits, Network, Profile, Service
 from mock_server.proof import HASH, VOID, digest
 
@@ -27,7 +28,7 @@ def profile_of(fit: Fit, own_s: float = 0.0) -> Profile:
     assert fit.jitter is not None  # noqa: S101 - it comes with the law
     values, structure, bounds = fit.law.values, fit.structure, fit.refusals
     overhead_s, base_s = _shared(values["overhead_s"], values["base_s"], own_s)
-    queue = bounds.queue_max(structure.workers)
+    queue = bounds.queue_max(structure.workers, structure.batch_items)
     return Profile(
         network=Network(overhead_s=overhead_s, own_s=own_s, jitter=fit.overhead_jitter),
         service=Service(
@@ -47,7 +48,7 @@ def profile_of(fit: Fit, own_s: float = 0.0) -> Profile:
             batch_overhead_tokens=fit.overhead_tokens,
         ),
         tokens=fit.tokens,
-        limits=_limits(fit),
+        limits=_limits(bounds, structure.workers),
     )
 
 
@@ -64,9 +65,10 @@ def _of_streams(fit: Fit, own_s: float) -> Profile:
         ttft_jitter=first,
         itl_jitter=later,
         running_max=slots,
-        queue_max=QUEUE_MAX if queue is None or not slots else queue,
+        queue_max=QUEUE_MAX if queue is None else queue,
     )
-    return Profile(network=Network(overhead_s=overhead_s, own_s=own_s), generation=generation, limits=_limits(fit))
+    network = Network(overhead_s=overhead_s, own_s=own_s)
+    return Profile(network=network, generation=generation, limits=_limits(bounds, slots))
 
 
 def _shared(overhead_s: float, base_s: float, own_s: float) -> tuple[float, float]:
@@ -75,17 +77,16 @@ def _shared(overhead_s: float, base_s: float, own_s: float) -> tuple[float, floa
     return overhead_s + moved, base_s - moved
 
 
-def _limits(fit: Fit) -> Limits:
-    bounds = fit.refusals
+def _limits(bounds: Refusals, workers: int) -> Limits:
+    """The limits for callers; with 0 `workers` nothing waits, and the bound of a queue is one of requests in flight."""
     known: dict[str, Any] = {"retry_after_s": bounds.retry_after_s, "tell_wait": bounds.has_retry_after}
+    at_once = bounds.at_once_max(workers)
+    if at_once is not None:
+        known |= {"in_flight": at_once, "status": 503 if bounds.in_flight is None else 429}
     if bounds.rate_per_s is not None:
         known |= {"rate_per_s": bounds.rate_per_s, "burst": max(1, bounds.burst or 1)}
         known["status"] = 503 if bounds.rate_status == 503 else 429
-    if bounds.in_flight is not None:
-        known["in_flight"] = bounds.in_flight
-    if bounds.rate_per_s is not None or bounds.in_flight is not None:
-        return Limits(**known)
-    return Limits()
+    return Limits(**known) if at_once is not None or bounds.rate_per_s is not None else Limits()
 
 
 def with_proof(profile: Profile, proof: dict[str, Any]) -> Profile:

@@ -1,6 +1,6 @@
 """Recovery of known parameters: `python -m tests.bench.fit_recovery [--seeds 20] [--first 1] [--kind NAME] [--whole]`.
 
-Each of eight servers is calibrated in virtual time, as `paceline fit` calibrates a real one, and its parameters are
+Each of ten servers is calibrated in virtual time, as `paceline fit` calibrates a real one, and its parameters are
 estimated from what the client saw. With `--whole` the fit goes on as a real one does, to simulated candidates and a
 profile, whose file is read. A parameter is recovered if it is within 3 % of the truth, a whole number if it is equal.
 """
@@ -57,6 +57,14 @@ KINDS = {
         '[service]\nbase_s = 0.010\n[service.jitter]\nkind = "lognormal"\ncv = 0.2\n[capacity]\nworkers = 2\n'
         "[limits]\nin_flight = 64\nstatus = 429\n",
         {"base_s": 0.010, "cv": 0.2, "workers": 2, "in_flight": 64},
+    ),
+    "batches behind a queue": Kind(
+        "[service]\nbase_s = 0.010\nper_item_s = 0.002\n[capacity]\nworkers = 1\nbatch_max_items = 8\nqueue_max = 32\n",
+        {"base_s": 0.010, "per_item_s": 0.002, "batch_max_items": 8, "workers": 1, "queue_max": 32},
+    ),
+    "large batches": Kind(
+        "[service]\nbase_s = 0.020\nper_item_s = 0.001\n[capacity]\nworkers = 1\nbatch_max_items = 256\n",
+        {"base_s": 0.020, "per_item_s": 0.001, "batch_max_items": 256, "workers": 1},
     ),
     "rate limit": Kind(
         "[service]\nbase_s = 0.060\n[limits]\nrate_per_s = 50\nburst = 10\nretry_after_s = 2\n",

@@ -15,7 +15,8 @@ from harness.fitting.calibration import CalibrationPlan
 from harness.fitting.candidates import Scales, Search
 from harness.fitting.estimates import fit
 from harness.fitting.fit_words import as_data
-from harness.fitting.fitter import FitSettings, Fitted, NotFitted, fit_server
+from harness.fitting.fitted_parameters import NotFitted
+from harness.fitting.fitter import FitSettings, Fitted, fit_server
 from harness.fitting.written_parameters import parameters
 from mock_server.proof import digest
 from tests.bench.fit_recovery import KINDS, calibrated, misses
@@ -23,12 +24,43 @@ from tests.bench.fit_recovery import KINDS, calibrated, misses
 SHORT = CalibrationPlan(idle_s=6.0, level_s=4.0, items=400)
 
 
-@pytest.mark.parametrize("name", ["batching with linger", "queue bound with 429", "language model"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "batching with linger",
+        "queue bound with 429",
+        "batches behind a queue",
+        "large batches",
+        "rate limit",
+        "language model",
+    ],
+)
 def test_known_parameters_are_found_again(name: str, tmp_path: Path) -> None:
     kind = replace(KINDS[name], plan=SHORT)
     # A coefficient of variation needs more requests than these.
     kind = replace(kind, truth={key: value for key, value in kind.truth.items() if not key.endswith("cv")})
     assert misses(kind, fit(calibrated(kind, 3, tmp_path), 1e-6)) == {}
+
+
+def test_a_batch_that_left_nothing_waiting_bounds_its_size_from_below(tmp_path: Path) -> None:
+    """511 of a burst of 512 are answered together: more might be."""
+    kind = replace(KINDS["large batches"], plan=SHORT)
+    kind = replace(kind, toml=kind.toml.replace("256", "1024"))
+    found = fit(calibrated(kind, 3, tmp_path), 1e-6)
+    (most,) = [one for one in found.estimates if one.name == "batch_max_items"]
+    assert most.value == 511
+    assert most.note == "bounded below: no batch of 511 left others waiting"
+
+
+def test_a_limit_of_requests_in_flight_is_no_number_of_workers(tmp_path: Path) -> None:
+    """The server reports 20 batches at once, and none that left others waiting."""
+    found = fitted("[service]\nbase_s = 0.05\n[limits]\nin_flight = 20\nstatus = 503\n", tmp_path, 20.0)
+    assert not found.refused
+    assert found.profile.capacity.workers == 0
+    assert found.profile.limits.in_flight == 20
+    assert found.profile.limits.status == 503
+    known = {one.name: one.determined for one in found.fit.estimates}
+    assert (known["workers"], known["in_flight"]) == (False, True)
 
 
 TWO_WORKERS = '[service]\nbase_s = 0.010\n[service.jitter]\nkind = "lognormal"\ncv = 0.2\n[capacity]\nworkers = 2\n'

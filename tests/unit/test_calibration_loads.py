@@ -21,6 +21,7 @@ STARVED = Reason("client_starved", "The client waited for a processor.", "a load
 class Played:
     """A bench whose server takes 10 ms, and refuses from `bound` requests in flight on."""
 
+    begins_afresh = True
     policy = None
 
     def __init__(

@@ -19,7 +19,8 @@ from harness.fitting import fitter
 from harness.fitting.bench import Virtual
 from harness.fitting.calibration import Calibration, CalibrationPlan
 from harness.fitting.fit_words import as_data, table
-from harness.fitting.fitter import FitSettings, Fitted, NotFitted, fit_server
+from harness.fitting.fitted_parameters import NotFitted
+from harness.fitting.fitter import FitSettings, Fitted, fit_server
 from harness.fitting.load_figures import Figures
 from harness.fitting.profile_file import with_proof, write
 from harness.fitting.suitability import unmeasured
@@ -91,6 +92,10 @@ def test_records_that_are_deleted_while_a_fit_runs_are_one_line(
             "2000000: must be between 1 and 1000000",
         ),
         (["fit", "--target", "http://x", "--out", "a" * 300 + ".toml"], "File name too long"),
+        (
+            ["fit", "--server", "llm-chat", "--out", "my.toml", "--task", "annotate:stream=true", "--batch-items", "8"],
+            "--batch-items 8: a language model has no such batches; its slots are --workers",
+        ),
         (["report", "a" * 300], "File name too long"),
         (["fit", "--target", "http://x", "--out", "folder.toml", "--overwrite"], "folder.toml: is a folder"),
     ],

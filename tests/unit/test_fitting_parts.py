@@ -19,8 +19,8 @@ from harness.fitting.bench import Batch, Bench, Policy, queue_stamp_s
 from harness.fitting.calibration import Calibration, CalibrationPlan
 from harness.fitting.estimates import fits
 from harness.fitting.fit_loads import WordLengths
-from harness.fitting.fitted_parameters import Fit, bound_estimates
-from harness.fitting.fitter import FitSettings, NotFitted, check_playable
+from harness.fitting.fitted_parameters import Fit, NotFitted, bound_estimates
+from harness.fitting.fitter import FitSettings, check_playable
 from harness.fitting.inversion import law
 from harness.fitting.load_figures import figures, loss, relative, scatter, steadiness
 from harness.fitting.refusal_bounds import Refusals, refusals, with_waits
@@ -92,7 +92,8 @@ def test_refusals_at_a_number_in_flight_are_a_bound_and_others_are_a_rate() -> N
     arrivals = seen(instants, instants, [place % 2 == 1 for place in range(200)], concurrency=0)
     found = refusals(burst, arrivals, [])
     assert found.in_flight is None
-    assert found.burst == 4
+    # The first of them is taken, and the next one is not.
+    assert found.burst == 1
     assert found.rate_per_s == pytest.approx(50.0, rel=0.01)
     assert refusals(seen([0.0], [1.0]), None, []) == Refusals(in_flight_seen=1)
 
@@ -169,7 +170,8 @@ def streamed(gaps: int) -> Seen:
     base = seen(starts.tolist(), (starts + 0.02 + 0.01 * gaps).tolist(), concurrency=1)
     shapes = tuple(Shape("generate", (10 + place % 5,), 8) for place in range(40))
     rows = np.repeat(np.arange(40), gaps).astype(float)
-    return replace(base, shapes=shapes, first=starts + 0.02, gaps=np.full(40 * gaps, 0.01), gap_rows=rows)
+    tokens = {"first": starts + 0.02, "chunks": np.full(40, gaps + 1.0)}
+    return replace(base, shapes=shapes, gaps=np.full(40 * gaps, 0.01), gap_rows=rows, **tokens)
 
 
 def test_answers_in_one_piece_have_no_time_between_tokens() -> None:
@@ -180,10 +182,13 @@ def test_answers_in_one_piece_have_no_time_between_tokens() -> None:
 
 def test_an_answer_without_any_token_does_not_count() -> None:
     idle = streamed(2)
-    idle.first[3] = np.nan
+    # The first byte is then that of the head.
+    idle.chunks[3], idle.first[3] = 0, idle.sent[3] + 0.0001
     found = fits(Calibration(CalibrationPlan(), idle=idle, burst=streamed(2)), 0.001)[0]
     assert found.streams is not None
     assert found.streams.values["itl_base_s"] == pytest.approx(0.01)
+    assert len(found.streams.first_ratios) == 79
+    assert found.streams.first_ratios == pytest.approx(np.ones(79))
 
 
 def test_retry_after_is_fixed_computed_or_missing() -> None:
