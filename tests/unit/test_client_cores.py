@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from harness.measure.judge.verdict import verdict
 from harness.measure.record.environment import usable_cores
 from harness.measure.record.plan import Measured, write_measured
 from harness.measure.reduce.case_figures import ceiling_of
@@ -15,7 +16,7 @@ from harness.measure.reduce.summary import summarize_run
 from harness.measure.result import Counts, Resources, Target
 from harness.measure.self_test_result import KnownMachine
 from tests.unit.recorded import plan, plan_case, steady, write_case
-from tests.unit.test_measure_verdict import case, codes
+from tests.unit.test_measure_verdict import SOUND, case, codes
 
 
 @pytest.mark.parametrize(
@@ -53,6 +54,22 @@ def test_the_ceiling_is_that_of_as_many_processes_as_have_a_core(
     """An embedded server has one of them, if there are several; an earlier version did not record the cores."""
     measured = Measured(Target("http://x", server), {"asyncio": 1_000.0}, cores=cores)
     assert ceiling_of(plan_case(processes=processes), measured) == expected
+
+
+@pytest.mark.parametrize(
+    ("processes", "cores", "remedy"),
+    [
+        (1, 4, "more --processes, a faster machine"),
+        (1, None, "more --processes, a faster machine"),
+        (1, 1, "a machine with more cores"),
+        (2, 2, "a machine with more cores"),
+    ],
+)
+def test_more_processes_are_the_remedy_where_a_core_is_left(processes: int, cores: float | None, remedy: str) -> None:
+    """For a client at its ceiling."""
+    of = case("poisson", resources=Resources(ceiling_per_s=100.0, ceiling_share=0.9))
+    [reason] = verdict([of], [replace(SOUND, processes=processes, cores=cores)]).reasons
+    assert reason.text.endswith(f"Use {remedy}, or a lower rate.")
 
 
 def test_a_client_of_more_processes_than_cores_reaches_its_ceiling(tmp_path: Path) -> None:
