@@ -25,7 +25,6 @@ from harness.measure.judge.held_back import own_bound_reason
 from harness.measure.judge.lost import killed
 from harness.measure.judge.steadiness import drifted, unsettled
 from harness.measure.judge.trace_words import off_instants
-from harness.measure.record.plan import at_once
 from harness.measure.reduce.counting import Evidence
 from harness.measure.result import Case, Reason, RunResult, Verdict
 
@@ -182,10 +181,9 @@ def _client(case: Case, proof: Evidence) -> Iterator[tuple[str, str]]:
 
 
 def _more(case: Case, proof: Evidence) -> str:
-    """What lets a client at its ceiling send more: a further process helps only where a core is left for it."""
-    beside = case.target.server is not None
-    more = at_once(proof.processes + 1, proof.cores, beside) > proof.at_once(beside)
-    return "more --processes, a faster machine" if more else "a machine with more cores"
+    """What lets a client at its ceiling send more."""
+    has_core = proof.has_core_left(case.target.server is not None)
+    return "more --processes, a faster machine" if has_core else "a machine with more cores"
 
 
 def _lag(case: Case, proof: Evidence, tolerance_s: float | None) -> Iterator[tuple[str, str]]:

@@ -53,6 +53,10 @@ class Evidence(msgspec.Struct, frozen=True):
         """Processes of the client that could work at the same time, without or with an embedded server beside them."""
         return at_once(self.processes, self.cores, beside_server)
 
+    def has_core_left(self, beside_server: bool = False) -> bool:
+        """Whether a further process could work beside these."""
+        return at_once(self.processes + 1, self.cores, beside_server) > self.at_once(beside_server)
+
 
 @dataclass(frozen=True)
 class Expected:
